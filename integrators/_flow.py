@@ -1,0 +1,209 @@
+"""The one interface of everything that moves a state forward."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ._state import StateSpace
+from ._status import Status
+
+Carry = Any
+Constants = Any
+
+
+class FlowMap(nn.Module, ABC):
+    """A map ``x -> y`` on a state space that advances time by ``h``.
+
+    A subclass says how a state becomes its working form (``start``), how the working form moves one step
+    (``advance``) and how it is read out (``finish``). The working form, called the carry, may hold what the next step
+    would otherwise compute again: momenta instead of velocities, a force already evaluated. It is a tensor or a
+    tuple of tensors. What does not change along a trajectory, such as an inertia and its inverse built from learned
+    parameters, comes from ``constants``, once per trajectory.
+
+    Attributes:
+        space: Layout of the states.
+        h: Step length in the unit of time of the model.
+        control_size: Number of control inputs, 0 for none.
+        order: Order of accuracy, or ``None`` when the map approximates no differential equation.
+        symplectic: Whether the map preserves the symplectic form when it is not forced.
+        reversible: Whether flipping the velocities turns the map into its inverse.
+    """
+
+    space: StateSpace
+    h: float
+    control_size: int = 0
+    order: int | None = None
+    symplectic: bool = False
+    reversible: bool = False
+
+    def constants(self) -> Constants:
+        """Compute what stays the same along a trajectory from the parameters.
+
+        Returns:
+            Anything that the other methods want to be given back.
+        """
+        return None
+
+    def start(self, x: Tensor, constants: Constants) -> Carry:
+        """Turn states ``(..., n)`` into the carry.
+
+        Args:
+            x: States ``(..., n)``.
+            constants: What ``constants`` returned.
+
+        Returns:
+            The carry.
+        """
+        return x
+
+    @abstractmethod
+    def advance(self, carry: Carry, control: Tensor | None, constants: Constants) -> Carry:
+        """Move the carry by one step.
+
+        Args:
+            carry: What ``start`` or ``advance`` returned.
+            control: Inputs ``(..., m)`` held constant over the step, or ``None``.
+            constants: What ``constants`` returned.
+
+        Returns:
+            The carry one step later.
+        """
+
+    def try_advance(self, carry: Carry, control: Tensor | None, constants: Constants) -> tuple[Carry, Tensor]:
+        """Like ``advance``, but report failures per trajectory in place of raising.
+
+        Args:
+            carry: What ``start`` or ``advance`` returned.
+            control: Inputs ``(..., m)`` held constant over the step, or ``None``.
+            constants: What ``constants`` returned.
+
+        Returns:
+            The carry one step later, and codes of ``Status`` ``(...)``.
+        """
+        carry = self.advance(carry, control, constants)
+        finite = torch.isfinite(self.finish(carry, constants)).all(-1)
+        return carry, torch.where(finite, int(Status.OK), int(Status.NON_FINITE)).to(torch.int8)
+
+    def finish(self, carry: Carry, constants: Constants) -> Tensor:
+        """Read the states ``(..., n)`` out of a carry; leading dimensions of stacked carries are kept.
+
+        Args:
+            carry: A carry, or carries stacked along new leading dimensions.
+            constants: What ``constants`` returned.
+
+        Returns:
+            States ``(..., n)``.
+        """
+        return carry
+
+    def forward(self, x: Tensor, control: Tensor | None = None) -> Tensor:
+        """Advance states by one step.
+
+        Args:
+            x: States ``(..., n)``.
+            control: Inputs ``(..., m)`` held constant over the step.
+
+        Returns:
+            States ``(..., n)`` one step later.
+        """
+        self.check_inputs(x, control)
+        constants = self.constants()
+        return self.finish(self.advance(self.start(x, constants), control, constants), constants)
+
+    def inverse(self, y: Tensor, control: Tensor | None = None) -> Tensor:
+        """Undo one step.
+
+        Args:
+            y: States ``(..., n)``.
+            control: The inputs that were held over the step.
+
+        Returns:
+            The states from which ``forward`` leads to ``y``.
+
+        Raises:
+            NotImplementedError: If the map has no known inverse.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no inverse")
+
+    def unroll(self, x0: Tensor, controls: Tensor | None = None, steps: int | None = None) -> Tensor:
+        """Predict the next states, differentiably, keeping the graph of every step.
+
+        Args:
+            x0: States ``(..., n)``.
+            controls: Inputs of each step ``(steps, ..., m)``.
+            steps: Number of steps; taken from ``controls`` when those are given.
+
+        Returns:
+            States ``(steps, ..., n)``, the first one step after ``x0``.
+
+        Raises:
+            ValueError: If neither or contradictory numbers of steps are given.
+        """
+        if controls is not None and steps is not None and controls.shape[0] != steps:
+            raise ValueError(
+                f"controls: expected shape ({steps}, ..., {self.control_size}), got {tuple(controls.shape)}"
+            )
+        count = controls.shape[0] if controls is not None else steps
+        if count is None or count < 1:
+            raise ValueError(f"steps: expected at least 1 step, or controls, got steps={steps}")
+        self.check_inputs(x0, None if controls is None else controls[0])
+        constants = self.constants()
+        carry = self.start(x0, constants)
+        carries = []
+        for k in range(count):
+            carry = self.advance(carry, None if controls is None else controls[k], constants)
+            carries.append(carry)
+        return self.finish(stack_carries(carries), constants)
+
+    def check_inputs(self, x: Tensor, control: Tensor | None = None) -> None:
+        """Refuse states or controls whose shape or dtype does not fit the map.
+
+        Args:
+            x: States ``(..., n)``.
+            control: Inputs ``(..., m)`` of one step, or ``None``.
+
+        Raises:
+            ValueError: If a shape is wrong.
+            TypeError: If the dtypes of states, controls and parameters differ.
+        """
+        if x.ndim == 0 or x.shape[-1] != self.space.size:
+            raise ValueError(f"x: expected shape (..., {self.space.size}) for {self.space}, got {tuple(x.shape)}")
+        own = self.dtype
+        if own is not None and x.dtype != own:
+            raise TypeError(
+                f"x: expected the dtype of the map, {own}, got {x.dtype}; convert the states with x.to({own})"
+                f" or the map with .to({x.dtype})"
+            )
+        if control is None:
+            return
+        if control.ndim == 0 or control.shape[-1] != self.control_size:
+            raise ValueError(f"control: expected shape (..., {self.control_size}), got {tuple(control.shape)}")
+        if control.dtype != x.dtype:
+            raise TypeError(f"control: expected the dtype of x, {x.dtype}, got {control.dtype}; convert one of them")
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Dtype of the parameters and buffers, ``None`` if there are none."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.is_floating_point():
+                return tensor.dtype
+        return None
+
+
+def stack_carries(carries: list[Carry]) -> Carry:
+    """Stack the carries of successive steps along a new leading dimension.
+
+    Args:
+        carries: One per step: tensors, or (named) tuples of tensors and ``None``.
+
+    Returns:
+        The same structure with the steps in the first dimension.
+    """
+    if isinstance(carries[0], Tensor):
+        return torch.stack(carries)
+    blocks = [None if column[0] is None else torch.stack(column) for column in zip(*carries, strict=True)]
+    return type(carries[0])(*blocks) if hasattr(carries[0], "_fields") else tuple(blocks)

@@ -1,0 +1,24 @@
+"""Variational integrators on Lie groups."""
+
+from ._rigid_body import Coefficients, RigidBodyCarry, RigidBodyIntegrator
+from ._slots import (
+    ConstantInertia,
+    FunctionPotential,
+    Inertia,
+    LinearPotential,
+    Potential,
+)
+from ._space import configuration_space, rigid_body_space
+
+__all__ = [
+    "Coefficients",
+    "ConstantInertia",
+    "FunctionPotential",
+    "Inertia",
+    "LinearPotential",
+    "Potential",
+    "RigidBodyCarry",
+    "RigidBodyIntegrator",
+    "configuration_space",
+    "rigid_body_space",
+]

@@ -1,0 +1,288 @@
+"""What fills the slots of a variational integrator: constants, functions or modules."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Configuration = tuple[Tensor, ...]
+ArrayLike = Tensor | np.ndarray | Sequence[Any] | float
+
+
+def as_constant(value: ArrayLike, name: str, shape: tuple[int, ...]) -> Tensor:
+    """Turn numbers given by the user into a finite float tensor of a known shape.
+
+    Args:
+        value: Tensor, array, nested sequence or number; what is no float tensor becomes float64.
+        name: Name of the argument, for the message.
+        shape: Expected shape; -1 stands for any length.
+
+    Returns:
+        The tensor, detached and copied.
+
+    Raises:
+        ValueError: If the shape is wrong or an entry is not finite.
+    """
+    tensor = value.detach().clone() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64).clone()
+    if not tensor.is_floating_point():
+        tensor = tensor.double()
+    if len(tensor.shape) != len(shape) or any(s not in (-1, t) for s, t in zip(shape, tensor.shape, strict=True)):
+        wanted = tuple("any" if s == -1 else s for s in shape)
+        raise ValueError(f"{name}: expected shape {wanted}, got {tuple(tensor.shape)}")
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name}: expected finite numbers, got {tensor.tolist()}")
+    return tensor
+
+
+class Inertia(nn.Module, ABC):
+    """A constant moment of inertia in the body frame; call it without arguments for ``J`` ``(3, 3)``.
+
+    Attributes:
+        isotropic: Whether ``J`` is always a multiple of the identity, which has a closed-form step.
+    """
+
+    isotropic: bool = False
+
+    @abstractmethod
+    def forward(self) -> Tensor:
+        """The matrix ``J``, symmetric positive definite ``(3, 3)``."""
+
+
+class ConstantInertia(Inertia):
+    """A known moment of inertia."""
+
+    matrix: Tensor
+
+    def __init__(self, matrix: ArrayLike) -> None:
+        """Check and store the matrix.
+
+        Args:
+            matrix: ``J`` ``(3, 3)``, symmetric positive definite, kg m^2.
+
+        Raises:
+            ValueError: If it is not symmetric positive definite.
+        """
+        super().__init__()
+        tensor = as_constant(matrix, "inertia", (3, 3))
+        if not torch.allclose(tensor, tensor.mT, rtol=1e-6, atol=0.0):
+            raise ValueError(f"inertia: expected a symmetric matrix, got {tensor.tolist()}; use (J + J.T) / 2")
+        moments = torch.linalg.eigvalsh(tensor)
+        if moments[0] <= 0:
+            raise ValueError(f"inertia: expected positive principal moments, got {moments.tolist()}")
+        self.register_buffer("matrix", 0.5 * (tensor + tensor.mT))
+        self.isotropic = torch.equal(tensor, tensor[0, 0] * torch.eye(3, dtype=tensor.dtype))
+
+    def forward(self) -> Tensor:
+        """The matrix ``J`` ``(3, 3)``."""
+        return self.matrix
+
+
+class Potential(nn.Module, ABC):
+    """A potential energy of the configuration: ``U(R)`` on SO(3), ``U(x, R)`` on SE(3).
+
+    The entries of ``R`` are treated as nine independent variables in the gradient.
+    """
+
+    @abstractmethod
+    def forward(self, *q: Tensor) -> Tensor:
+        """Energy ``(...)`` of configurations.
+
+        Args:
+            *q: ``R`` ``(..., 3, 3)``, or ``x`` ``(..., 3)`` and ``R``.
+        """
+
+    def gradient(self, *q: Tensor) -> Configuration:
+        """Derivatives of the energy with respect to each argument, in the same shapes.
+
+        Args:
+            *q: As for ``forward``.
+
+        Returns:
+            ``(dU/dR,)``, or ``(dU/dx, dU/dR)``.
+        """
+        return torch.func.grad(lambda *p: self(*p).sum(), argnums=tuple(range(len(q))))(*q)
+
+
+class FunctionPotential(Potential):
+    """A potential from any callable of the configuration, differentiated by torch."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        """Keep the callable; a module's parameters are registered.
+
+        Args:
+            function: Maps ``R`` (or ``x, R``) to energies ``(...)``, each batch element on its own.
+        """
+        super().__init__()
+        self.function = function
+
+    def forward(self, *q: Tensor) -> Tensor:
+        """Energy ``(...)``."""
+        energy = self.function(*q)
+        if energy.shape != q[-1].shape[:-2]:
+            raise ValueError(
+                f"potential: expected energies of shape {tuple(q[-1].shape[:-2])} for configurations of that batch"
+                f" shape, got {tuple(energy.shape)}; a trailing dimension of 1 must be squeezed"
+            )
+        return energy
+
+
+class LinearPotential(Potential):
+    """``U = <B, R> + c . x``: gravity on an extended body, or any uniform field.
+
+    Attributes:
+        orientation: ``B`` ``(3, 3)``, the gradient with respect to ``R``.
+        position: ``c`` ``(3,)``, the gradient with respect to ``x``; not used on SO(3).
+    """
+
+    orientation: Tensor
+    position: Tensor
+
+    def __init__(self, orientation: ArrayLike, position: ArrayLike | None = None, learnable: bool = False) -> None:
+        """Store the coefficients.
+
+        Args:
+            orientation: ``B`` ``(3, 3)``.
+            position: ``c`` ``(3,)``; zero by default.
+            learnable: Whether the coefficients are parameters.
+        """
+        super().__init__()
+        matrix = as_constant(orientation, "orientation", (3, 3))
+        vector = as_constant([0.0] * 3 if position is None else position, "position", (3,)).to(matrix.dtype)
+        if learnable:
+            self.orientation, self.position = nn.Parameter(matrix), nn.Parameter(vector)
+        else:
+            self.register_buffer("orientation", matrix)
+            self.register_buffer("position", vector)
+
+    @classmethod
+    def gravity(
+        cls, mass: float, center_of_mass: ArrayLike, gravity: ArrayLike = (0.0, 0.0, -9.81)
+    ) -> LinearPotential:
+        """Weight of a body: ``U = -m g . (x + R r)``.
+
+        Args:
+            mass: Mass in kg.
+            center_of_mass: ``r`` ``(3,)``, from the body's origin or pivot, in the body frame, m.
+            gravity: ``g`` ``(3,)`` in the world frame, m/s^2.
+
+        Returns:
+            The potential, in J.
+        """
+        r, g = as_constant(center_of_mass, "center_of_mass", (3,)), as_constant(gravity, "gravity", (3,))
+        return cls(-mass * torch.outer(g, r), -mass * g)
+
+    def forward(self, *q: Tensor) -> Tensor:
+        """Energy ``(...)``."""
+        energy = (self.orientation * q[-1]).sum((-2, -1))
+        return energy if len(q) == 1 else energy + (self.position * q[0]).sum(-1)
+
+    def gradient(self, *q: Tensor) -> Configuration:
+        """Constant derivatives, expanded to the batch."""
+        orientation = self.orientation.expand(q[-1].shape)
+        return (orientation,) if len(q) == 1 else (self.position.expand(q[0].shape), orientation)
+
+
+class ConstantMatrix(nn.Module):
+    """A matrix that does not depend on the configuration: an input gain or a damping matrix."""
+
+    matrix: Tensor
+
+    def __init__(self, matrix: Tensor) -> None:
+        """Store the matrix.
+
+        Args:
+            matrix: ``(rows, columns)``.
+        """
+        super().__init__()
+        self.register_buffer("matrix", matrix)
+
+    def forward(self) -> Tensor:
+        """The matrix ``(rows, columns)``."""
+        return self.matrix
+
+
+def takes_configuration(module: Callable[..., Any]) -> bool:
+    """Whether a slot has to be called with the configuration, judged from its signature.
+
+    Args:
+        module: A callable.
+
+    Returns:
+        True if it has a required or a starred positional parameter.
+    """
+    function = module.forward if isinstance(module, nn.Module) else module
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            return True
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            if parameter.default is parameter.empty:
+                return True
+    return False
+
+
+def as_inertia(value: ArrayLike | nn.Module) -> nn.Module:
+    """Fill the inertia slot.
+
+    Args:
+        value: A matrix ``(3, 3)``, or a module that returns one when called without arguments.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: If a matrix is not an inertia, or a module depends on the configuration.
+    """
+    if not isinstance(value, nn.Module):
+        return ConstantInertia(value)
+    if takes_configuration(value):
+        raise ValueError(
+            f"inertia: expected a module called without arguments, got {type(value).__name__}, which takes the"
+            " configuration. A configuration-dependent inertia J(q) adds the term d(w.J(q)w/2)/dq to the equations;"
+            " this integrator does not have it, so its map would be neither symplectic nor the motion of that body."
+            " Use a constant inertia."
+        )
+    return value
+
+
+def as_potential(value: Callable[..., Tensor] | None) -> Potential:
+    """Fill the potential slot.
+
+    Args:
+        value: A ``Potential``, any callable of the configuration, or ``None`` for a free body.
+
+    Returns:
+        The potential.
+
+    Raises:
+        TypeError: If the value cannot be called.
+    """
+    if value is None:
+        return LinearPotential(torch.zeros(3, 3, dtype=torch.float64))
+    if isinstance(value, Potential):
+        return value
+    if not callable(value):
+        raise TypeError(f"potential: expected a Potential or a callable of the configuration, got {type(value).__name__}")
+    return FunctionPotential(value)
+
+
+def as_matrix(value: ArrayLike | nn.Module | None, name: str, rows: int, columns: int) -> nn.Module | None:
+    """Fill the slot of an input gain or a damping matrix.
+
+    Args:
+        value: A matrix ``(rows, columns)``, a module called with the configuration or without arguments, or ``None``.
+        name: Name of the argument, for the message.
+        rows: Expected number of rows.
+        columns: Expected number of columns, -1 for any.
+
+    Returns:
+        The module, or ``None``.
+    """
+    if value is None or isinstance(value, nn.Module):
+        return value
+    return ConstantMatrix(as_constant(value, name, (rows, columns)))
