@@ -1,0 +1,52 @@
+"""Sphinx configuration; build with `make docs`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+
+project = "geomlearn"
+author = "geomlearn contributors"
+copyright = "2026, geomlearn contributors"
+version = release = installed_version("geomlearn")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "auto_examples/**/*.ipynb"]
+default_role = "code"
+root_doc = "index"
+
+html_theme = "furo"
+html_title = f"geomlearn {release}"
+html_show_sourcelink = False
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+# Every name is documented under the package that users import it from, in the order of its `__all__`.
+autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # an attribute described in a class docstring is not described a second time
+napoleon_use_rtype = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    # Only scripts called plot_* run while the pages are built; the others are shown as they are.
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"__init__\.py|/_",
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "reset_modules": ("matplotlib",),
+    "abort_on_example_error": True,
+}

@@ -1,0 +1,90 @@
+"""The documentation names tests, modules and objects that exist, and its quickstart runs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PACKAGES = ("lie", "integrators", "geomlearn")
+
+pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="needs the source tree")
+
+
+def page(name: str) -> str:
+    """Text of a page."""
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def public_modules() -> set[str]:
+    """The three packages and every module or package below them without a leading underscore in its name."""
+    found = set(PACKAGES)
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        for info in pkgutil.walk_packages(module.__path__, f"{package}."):
+            if not any(part.startswith("_") for part in info.name.split(".")):
+                found.add(info.name)
+    return found
+
+
+def test_every_test_that_the_audit_names_exists() -> None:
+    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", page("audit.md"))
+    assert named
+    for file, function in named:
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        assert function in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, file
+
+
+def test_rows_of_the_audit_are_numbered_and_shown_by_something() -> None:
+    rows = [
+        line.strip("| ").split(" | ") for line in page("audit.md").splitlines() if re.match(r"\| \d", line)
+    ]
+    assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1))
+    for row in rows:
+        assert "::" in row[-1] or row[-1].startswith("reading of the"), row
+
+
+def test_every_public_module_is_in_the_reference() -> None:
+    shown: set[str] = set()
+    for path in (DOCS / "api").glob("*.md"):
+        shown |= set(re.findall(r"automodule:: ([\w.]+)", path.read_text(encoding="utf-8")))
+    assert shown == public_modules()
+
+
+@pytest.mark.parametrize("name", sorted(public_modules()))
+def test_public_names_are_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    exported = {entry: getattr(module, entry) for entry in getattr(module, "__all__", [])}
+    undocumented = [
+        entry
+        for entry, value in exported.items()
+        if (inspect.isclass(value) or inspect.isfunction(value)) and not value.__doc__
+    ]
+    assert undocumented == []
+
+
+def test_quickstart_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", page("quickstart.md"), re.MULTILINE | re.DOTALL))
+    assert "fit(" in code
+    assert "rollout(" in code
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
