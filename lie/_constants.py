@@ -1,0 +1,107 @@
+"""Constant tensors held once per dtype and device, safe under every torch transform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_FLOATS = (torch.float32, torch.float64)
+
+
+def _require_float(dtype: torch.dtype) -> None:
+    if dtype not in _FLOATS:
+        raise TypeError(
+            f"Lie group operations take float32 or float64 tensors, got {dtype}; convert the input with .to(torch.float64)."
+        )
+
+
+class Constant:
+    """A tensor of fixed numbers, called with a tensor whose dtype and device it takes on.
+
+    The CPU copies are made at import. A copy for another device is kept only if it is made outside of any transform,
+    because a tensor made inside ``torch.func.grad``, ``torch.compile`` or inference mode must not outlive it.
+
+    Args:
+        values: The numbers, nested sequences or a float64 tensor.
+    """
+
+    def __init__(self, values: Sequence[object] | Tensor) -> None:
+        with torch.inference_mode(False):
+            exact = torch.as_tensor(values, dtype=torch.float64, device="cpu").detach().clone()
+            self._held = {(dtype, exact.device): exact.to(dtype) for dtype in _FLOATS}
+        self._exact = exact
+
+    def __call__(self, like: Tensor) -> Tensor:
+        """Give the constant in the dtype and on the device of a tensor.
+
+        Args:
+            like: Tensor of dtype float32 or float64.
+
+        Returns:
+            The constant.
+        """
+        held = self._held.get((like.dtype, like.device))
+        return self._make(like.dtype, like.device) if held is None else held
+
+    def _make(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        _require_float(dtype)
+        if torch.compiler.is_compiling():
+            return self._exact.to(device=device, dtype=dtype)
+        with torch.inference_mode(False):
+            made = self._exact.to(device=device, dtype=dtype)
+        if is_plain(made):
+            self._held[dtype, device] = made
+        return made
+
+
+class Series:
+    """Several power series in one variable with one Horner recursion, cut to the accuracy of each dtype.
+
+    Args:
+        columns: Coefficients of each series, lowest power first, at least as many as float64 needs.
+        radius: Largest absolute value of the variable. A dtype keeps the terms that reach an eighth of its epsilon in the
+            second derivative there.
+    """
+
+    def __init__(self, columns: Sequence[Sequence[float]], radius: float) -> None:
+        self._rows: dict[torch.dtype, tuple[Constant, ...]] = {}
+        for dtype in _FLOATS:
+            bound = torch.finfo(dtype).eps / 8
+            keep = max(
+                max(k for k, c in enumerate(column) if max(1, k * (k - 1)) * abs(c) * radius**k > bound * abs(column[0]))
+                for column in columns
+            )
+            table = torch.tensor([list(column[: keep + 1]) for column in columns], dtype=torch.float64)
+            self._rows[dtype] = tuple(Constant(row) for row in table.T)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Sum the series.
+
+        Args:
+            x: Variable, shape (..., 1).
+
+        Returns:
+            Values of all the series, shape (..., number of series).
+        """
+        rows = self._rows.get(x.dtype)
+        if rows is None:
+            _require_float(x.dtype)
+            raise AssertionError
+        total = rows[-1](x)
+        for row in rows[-2::-1]:
+            total = torch.addcmul(row(x), total, x)
+        return total
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Tell whether a tensor is an ordinary one, owned by no functorch transform and no tracing mode.
+
+    Args:
+        tensor: The tensor.
+
+    Returns:
+        True when it may be kept for later calls.
+    """
+    return type(tensor) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)

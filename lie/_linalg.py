@@ -1,0 +1,81 @@
+"""Small products that keep the accuracy of their dtype, and promotion of mixed dtypes."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+
+def _reduced_precision() -> bool:
+    return torch.compiler.is_compiling() or torch.get_float32_matmul_precision() != "highest"
+
+
+def promote(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring two tensors to their common dtype.
+
+    Args:
+        a: First tensor.
+        b: Second tensor.
+
+    Returns:
+        Both, in the dtype that ``torch.result_type`` gives.
+    """
+    if a.dtype == b.dtype:
+        return a, b
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    return a.to(dtype), b.to(dtype)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply matrices in the full precision of their dtype.
+
+    Autocast and reduced float32 matrix products (TF32, bfloat16) would leave three digits of a rotation.
+
+    Args:
+        a: Shape (..., n, k).
+        b: Shape (..., k, m).
+
+    Returns:
+        The product, shape (..., n, m).
+    """
+    a, b = promote(a, b)
+    if a.dtype == torch.float32 and _reduced_precision():
+        return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2)
+    if torch.is_autocast_enabled(a.device.type):
+        with torch.autocast(a.device.type, enabled=False):
+            return a @ b
+    return a @ b
+
+
+def apply(a: Tensor, x: Tensor) -> Tensor:
+    """Multiply a vector by a matrix in the full precision of their dtype.
+
+    Args:
+        a: Matrix, shape (..., n, k).
+        x: Vector, shape (..., k).
+
+    Returns:
+        The vector a x, shape (..., n).
+    """
+    return product(a, x.unsqueeze(-1)).squeeze(-1)
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Evaluate a constant affine map in the full precision of its dtype.
+
+    Args:
+        x: Vector, shape (..., k).
+        weight: Matrix, shape (n, k).
+        bias: Offset, shape (n,).
+
+    Returns:
+        The vector weight x + bias, shape (..., n).
+    """
+    if x.dtype == torch.float32 and _reduced_precision():
+        y = (x.unsqueeze(-2) * weight).sum(-1)
+        return y if bias is None else y + bias
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(x, weight, bias)
+    return F.linear(x, weight, bias)

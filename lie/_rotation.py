@@ -1,0 +1,254 @@
+"""Rotation matrices, unit quaternions (x, y, z, w) and rotation vectors: the conversions that SO(3) and SE(3) share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._constants import Constant, Series
+from ._linalg import affine
+from ._scalar import squared_norm, sw
+
+
+def _from_products() -> list[list[float]]:
+    """Rows of the linear map from the 16 products q_i q_j to the 9 entries of R - I."""
+    x, y, z, w = range(4)
+    entries = [
+        [(-2, y, y), (-2, z, z)], [(2, x, y), (-2, z, w)], [(2, x, z), (2, y, w)],
+        [(2, x, y), (2, z, w)], [(-2, x, x), (-2, z, z)], [(2, y, z), (-2, x, w)],
+        [(2, x, z), (-2, y, w)], [(2, y, z), (2, x, w)], [(-2, x, x), (-2, y, y)],
+    ]  # fmt: skip
+    table = [[0.0] * 16 for _ in entries]
+    for row, terms in zip(table, entries, strict=True):
+        for factor, i, j in terms:
+            row[4 * i + j] += factor
+    return table
+
+
+_HAT = Constant([[0, 0, 0], [0, 0, -1], [0, 1, 0], [0, 0, 1], [0, 0, 0], [-1, 0, 0], [0, -1, 0], [1, 0, 0], [0, 0, 0]])
+_VEE = Constant(
+    [[0, 0, 0, 0, 0, -0.5, 0, 0.5, 0], [0, 0, 0.5, 0, 0, 0, -0.5, 0, 0], [0, -0.5, 0, 0.5, 0, 0, 0, 0, 0]]
+)  # fmt: skip
+_SINE_COSINE = Constant(
+    [[0, 0, 0, 0, 0, -0.5, 0, 0.5, 0], [0, 0, 0.5, 0, 0, 0, -0.5, 0, 0], [0, -0.5, 0, 0.5, 0, 0, 0, 0, 0],
+     [0.5, 0, 0, 0, 0.5, 0, 0, 0, 0.5]]
+)  # fmt: skip
+_HALF_OFF = Constant([0, 0, 0, -0.5])
+_FROM_PRODUCTS = Constant(_from_products())
+_EYE = Constant([1, 0, 0, 0, 1, 0, 0, 0, 1])
+# Entry (4 i + j, k): 4 q_i q_j as a linear function of the k-th entry of R, plus the offset that follows.
+_CANDIDATES = Constant(
+    [
+        [1, 0, 0, 0, -1, 0, 0, 0, -1], [0, 1, 0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, -1, 0, 1, 0],
+        [0, 1, 0, 1, 0, 0, 0, 0, 0], [-1, 0, 0, 0, 1, 0, 0, 0, -1], [0, 0, 0, 0, 0, 1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0],
+        [0, 0, 1, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1, 0, 1, 0], [-1, 0, 0, 0, -1, 0, 0, 0, 1], [0, -1, 0, 1, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 1, 0, 0, 0, 1],
+    ]
+)  # fmt: skip
+_OFFSETS = Constant([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1])
+# With r = |v|^2 / w^2: 2 atan(sqrt r) / sqrt r, and (1 - atan(sqrt r) / sqrt r) / r.
+_ATAN_COLUMN = [(-1) ** k * 2 / (2 * k + 1) for k in range(16)]
+_ATAN = Series([_ATAN_COLUMN], radius=0.01)
+_ATAN_D = Series([_ATAN_COLUMN, [(-1) ** k / (2 * k + 3) for k in range(16)]], radius=0.01)
+
+
+def hat(phi: Tensor) -> Tensor:
+    """Compute the skew matrix with hat(phi) p = phi x p.
+
+    Args:
+        phi: Vector, shape (..., 3).
+
+    Returns:
+        Matrix, shape (..., 3, 3).
+    """
+    return affine(phi, _HAT(phi)).unflatten(-1, (3, 3))
+
+
+def vee(matrix: Tensor) -> Tensor:
+    """Compute the vector of the skew part of a matrix.
+
+    Args:
+        matrix: Shape (..., 3, 3).
+
+    Returns:
+        Vector, shape (..., 3).
+    """
+    return affine(matrix.flatten(-2), _VEE(matrix))
+
+
+def sine_cosine(rotation: Tensor) -> Tensor:
+    """Compute axis times sine, and cosine, of the angle of a rotation.
+
+    Args:
+        rotation: Rotation matrix, shape (..., 3, 3).
+
+    Returns:
+        Shape (..., 4), the cosine last.
+    """
+    return affine(rotation.flatten(-2), _SINE_COSINE(rotation), _HALF_OFF(rotation))
+
+
+def quadratic(phi: Tensor, first: Tensor | float, second: Tensor) -> Tensor:
+    """Compute I + first hat(phi) + second hat(phi)^2.
+
+    Args:
+        phi: Vector, shape (..., 3).
+        first: Coefficient, a number or shape (..., 1).
+        second: Coefficient, shape (..., 1).
+
+    Returns:
+        Matrix, shape (..., 3, 3).
+    """
+    outer = phi.unsqueeze(-1) * (second * phi).unsqueeze(-2)
+    diagonal = 1 - second * squared_norm(phi)
+    return outer + torch.diag_embed(diagonal.expand_as(phi)) + hat(first * phi)
+
+
+def quadratic_derivative(
+    phi: Tensor,
+    rho: Tensor,
+    first: tuple[Tensor | float, Tensor | None],
+    second: tuple[Tensor, Tensor],
+) -> Tensor:
+    """Compute the derivative of ``quadratic`` at phi in the direction rho, for coefficients that depend on |phi|^2.
+
+    Args:
+        phi: Vector, shape (..., 3).
+        rho: Direction, shape (..., 3).
+        first: First coefficient and twice its derivative with respect to |phi|^2, None for a constant.
+        second: Second coefficient and twice its derivative.
+
+    Returns:
+        Matrix, shape (..., 3, 3).
+    """
+    value, slope = second
+    dot = (phi * rho).sum(-1, keepdim=True)
+    scaled = value * phi
+    mixed = scaled.unsqueeze(-1) * rho.unsqueeze(-2)
+    outer = mixed + mixed.mT + (dot * slope * phi).unsqueeze(-1) * phi.unsqueeze(-2)
+    diagonal = -dot * (2 * value + slope * squared_norm(phi))
+    linear = first[0] * rho if first[1] is None else first[0] * rho + dot * first[1] * phi
+    return outer + torch.diag_embed(diagonal.expand_as(phi)) + hat(linear)
+
+
+def matrix_from_unit(q: Tensor) -> Tensor:
+    """Compute the rotation matrix of a unit quaternion.
+
+    Args:
+        q: Unit quaternion (x, y, z, w), shape (..., 4).
+
+    Returns:
+        Rotation matrix, shape (..., 3, 3).
+    """
+    return _matrix_from_pair(q, q)
+
+
+def matrix_from_any(q: Tensor) -> Tensor:
+    """Compute the rotation matrix of a quaternion of any length but zero.
+
+    Args:
+        q: Quaternion (x, y, z, w), shape (..., 4).
+
+    Returns:
+        Rotation matrix, shape (..., 3, 3).
+    """
+    return _matrix_from_pair(q / squared_norm(q), q)
+
+
+def _matrix_from_pair(p: Tensor, q: Tensor) -> Tensor:
+    products = (p.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
+    return affine(products, _FROM_PRODUCTS(q), _EYE(q)).unflatten(-1, (3, 3))
+
+
+def unit_from_vector(phi: Tensor) -> Tensor:
+    """Compute the unit quaternion of a rotation vector.
+
+    Args:
+        phi: Rotation vector, shape (..., 3).
+
+    Returns:
+        Quaternion (x, y, z, w), shape (..., 4).
+    """
+    s, w = sw(squared_norm(phi))
+    return torch.cat((s * phi, w), -1)
+
+
+def candidate_from_matrix(rotation: Tensor) -> Tensor:
+    """Compute a quaternion of a rotation matrix, of length between 2 and 4 and either sign.
+
+    The row of 4 q q^T whose diagonal entry is largest loses no digits at any angle.
+
+    Args:
+        rotation: Rotation matrix, shape (..., 3, 3).
+
+    Returns:
+        Quaternion (x, y, z, w), shape (..., 4).
+    """
+    rows = affine(rotation.flatten(-2), _CANDIDATES(rotation), _OFFSETS(rotation)).unflatten(-1, (4, 4))
+    pivot = rows.diagonal(dim1=-2, dim2=-1).argmax(-1, keepdim=True)
+    return rows.gather(-2, pivot.unsqueeze(-1).expand(*pivot.shape, 4)).squeeze(-2)
+
+
+def flip(q: Tensor) -> Tensor:
+    """Choose the sign of a quaternion that makes its scalar part non-negative.
+
+    Args:
+        q: Quaternion (x, y, z, w), shape (..., 4).
+
+    Returns:
+        The quaternion or its negative.
+    """
+    return torch.where(q[..., 3:] < 0, -q, q)
+
+
+def _log_split(q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Vector and scalar part, mask, scalar part and r for the series, |v| and half angle for the closed form."""
+    q = flip(q)
+    v, w = q[..., :3], q[..., 3:]
+    n2 = squared_norm(v)
+    small = n2 < 0.01 * (w * w)
+    ws = torch.where(small, w, 1)
+    n = torch.where(small, 1, n2).sqrt()
+    return v, w, small, ws, torch.where(small, n2, 0) / (ws * ws), n, torch.atan2(n, w)
+
+
+def vector_from_candidate(q: Tensor) -> Tensor:
+    """Compute the rotation vector of a quaternion of any length but zero.
+
+    Args:
+        q: Quaternion (x, y, z, w), shape (..., 4).
+
+    Returns:
+        Rotation vector, shape (..., 3), of length at most pi.
+    """
+    v, _, small, ws, r, n, half = _log_split(q)
+    return torch.where(small, _ATAN(r) / ws, 2 * half / n) * v
+
+
+def vector_and_d_from_candidate(q: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the rotation vector of a quaternion, and the coefficient D of the inverse left Jacobian there.
+
+    Args:
+        q: Quaternion (x, y, z, w), shape (..., 4).
+
+    Returns:
+        Rotation vector, shape (..., 3), of length at most pi, and D = (1 - (theta/2) cot(theta/2)) / theta^2, (..., 1).
+    """
+    v, w, small, ws, r, n, half = _log_split(q)
+    first, second = _ATAN_D(r).split(1, -1)
+    series = torch.cat((first / ws, second / (first * first)), -1)
+    closed = torch.cat((2 * half / n, (1 - half * w / n) / (4 * half * half)), -1)
+    factor, d = torch.where(small, series, closed).split(1, -1)
+    return factor * v, d
+
+
+def vector_from_matrix(rotation: Tensor) -> Tensor:
+    """Compute the rotation vector of a rotation matrix.
+
+    Args:
+        rotation: Rotation matrix, shape (..., 3, 3).
+
+    Returns:
+        Rotation vector, shape (..., 3), of length at most pi.
+    """
+    return vector_from_candidate(candidate_from_matrix(rotation))

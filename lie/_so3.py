@@ -1,0 +1,181 @@
+"""The rotation group SO(3) in closed form."""
+
+from __future__ import annotations
+
+from math import comb
+
+import torch
+from torch import Tensor
+
+from . import _rotation, _scalar
+from ._checks import require_last
+from ._constants import Series
+from ._group import LieGroup
+from ._linalg import product, promote
+
+# arcsin(s)^2 / s^2 as a series in s^2
+_ARCSINE_SQUARED = Series([[0.5 * 4**k / (k * k * comb(2 * k, k)) for k in range(1, 16)]], radius=0.01)
+
+
+class RotationGroup(LieGroup):
+    """Rotation matrices R (..., 3, 3), body to world: R p turns the components of p in the body into those in the world.
+
+    Tangent coordinates are rotation vectors phi (..., 3) in radians with hat(phi) p = phi x p. Quaternions are ordered
+    (x, y, z, w). Every function is right to rounding, with its first and second derivatives, at the identity, in between
+    and near half turns. At an angle of exactly pi the logarithm jumps between n pi and -n pi; one of them is returned.
+
+    Examples:
+        >>> import torch
+        >>> from lie import SO3
+        >>> R = SO3.exp(torch.tensor([0.0, 0.0, torch.pi / 2], dtype=torch.float64))
+        >>> SO3.act(R, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)).round(decimals=12)
+        tensor([0., 1., 0.], dtype=torch.float64)
+    """
+
+    name = "SO3"
+    dim = 3
+    matrix_dim = 3
+    cayley_closed = True
+
+    def basis(self, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+        """Give the generators of rotation about x, y and z, shape (3, 3, 3)."""
+        return _rotation.hat(torch.eye(3, dtype=dtype, device=device))
+
+    def exp(self, xi: Tensor) -> Tensor:
+        """Compute the rotation by |xi| radians about xi, (..., 3) to (..., 3, 3)."""
+        self._require_tangent(xi, "xi")
+        return _rotation.matrix_from_unit(_rotation.unit_from_vector(xi))
+
+    def log(self, g: Tensor) -> Tensor:
+        """Compute the rotation vector of length at most pi, (..., 3, 3) to (..., 3)."""
+        self._require_element(g, "g")
+        return _rotation.vector_from_matrix(g)
+
+    def inverse(self, g: Tensor) -> Tensor:
+        """Compute the transpose, (..., 3, 3)."""
+        self._require_element(g, "g")
+        return g.mT
+
+    def Ad(self, g: Tensor) -> Tensor:  # noqa: N802
+        """Give the adjoint, which is g itself, (..., 3, 3)."""
+        self._require_element(g, "g")
+        return g
+
+    def ad(self, xi: Tensor) -> Tensor:
+        """Compute the matrix of the cross product with xi, (..., 3, 3)."""
+        return self.hat(xi)
+
+    def coadjoint_algebra(self, xi: Tensor, mu: Tensor) -> Tensor:
+        """Compute mu x xi, (..., 3): the free rigid body obeys mu' = mu x omega in the body frame."""
+        self._require_tangent(xi, "xi")
+        self._require_tangent(mu, "mu")
+        return torch.linalg.cross(*promote(mu, xi))
+
+    def left_jacobian(self, xi: Tensor) -> Tensor:
+        """Compute J_l = I + B hat(xi) + C hat(xi)^2, (..., 3, 3)."""
+        self._require_tangent(xi, "xi")
+        s, _, c = _scalar.swc(_scalar.squared_norm(xi))
+        return _rotation.quadratic(xi, 2 * s * s, c)
+
+    def left_jacobian_inverse(self, xi: Tensor) -> Tensor:
+        """Compute I - hat(xi)/2 + D hat(xi)^2, (..., 3, 3); singular at |xi| = 2 pi only."""
+        self._require_tangent(xi, "xi")
+        return _rotation.quadratic(xi, -0.5, _scalar.d(_scalar.squared_norm(xi)))
+
+    def cayley(self, u: Tensor) -> Tensor:
+        """Compute the rotation by 2 atan(|u|/2) about u, a rational function of u, (..., 3) to (..., 3, 3)."""
+        self._require_tangent(u, "u")
+        return _rotation.matrix_from_any(torch.cat((0.5 * u, torch.ones_like(u[..., :1])), -1))
+
+    def cayley_inverse(self, g: Tensor) -> Tensor:
+        """Compute u with cayley(u) = g, (..., 3, 3) to (..., 3); not finite for half turns."""
+        self._require_element(g, "g")
+        q = _rotation.candidate_from_matrix(g)
+        return 2 * q[..., :3] / q[..., 3:]
+
+    def cayley_jacobian(self, u: Tensor) -> Tensor:
+        """Compute dcay = (I + hat(u)/2) / (1 + |u|^2/4), (..., 3, 3)."""
+        half = 0.5 * self.hat(u)
+        eye = torch.eye(3, dtype=u.dtype, device=u.device)
+        return (eye + half) / (1 + 0.25 * _scalar.squared_norm(u)).unsqueeze(-1)
+
+    def cayley_jacobian_inverse(self, u: Tensor) -> Tensor:
+        """Compute I - hat(u)/2 + u u^T/4, (..., 3, 3)."""
+        half = 0.5 * u
+        eye = torch.eye(3, dtype=u.dtype, device=u.device)
+        return eye - 0.5 * self.hat(u) + half.unsqueeze(-1) * half.unsqueeze(-2)
+
+    def distance(self, g: Tensor, h: Tensor) -> Tensor:
+        """Compute the angle of g^-1 h in [0, pi] radians, shape (...). Not differentiable at g = h, where the slope is 0."""
+        sine, cosine = self._sine_cosine(g, h)
+        return torch.atan2(torch.linalg.vector_norm(sine, dim=-1), cosine.squeeze(-1))
+
+    def squared_distance(self, g: Tensor, h: Tensor) -> Tensor:
+        """Compute the squared angle of g^-1 h in square radians, shape (...).
+
+        Twice differentiable at g = h, where the slope is 0; its slope stays finite up to half turns, and is taken as 0 at
+        a half turn, where the angle has a kink.
+        """
+        sine, cosine = self._sine_cosine(g, h)
+        x = _scalar.squared_norm(sine)
+        small = (x < 0.01) & (cosine > 0)
+        noise = torch.finfo(x.dtype).eps ** 2
+        closed = torch.atan2(torch.where(small, 1, x).clamp_min(noise).sqrt(), cosine)
+        xs = torch.where(small, x, 0)
+        return torch.where(small, xs * _ARCSINE_SQUARED(xs), closed * closed).squeeze(-1)
+
+    def random(
+        self,
+        *batch: int,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Tensor:
+        """Draw rotations uniformly (Haar measure), shape (*batch, 3, 3)."""
+        return _rotation.matrix_from_any(torch.randn(*batch, 4, generator=generator, dtype=dtype, device=device))
+
+    def project(self, M: Tensor) -> Tensor:  # noqa: N803
+        """Compute the rotation nearest to any matrix in the Frobenius norm, by a singular value decomposition, (..., 3, 3).
+
+        For matrices that are rotations up to rounding, ``polish`` is cheaper and has better derivatives.
+        """
+        self._require_element(M, "M")
+        u, _, vt = torch.linalg.svd(M)
+        sign = torch.linalg.det(product(u, vt)).sign().reshape(*M.shape[:-2], 1, 1)
+        return product(torch.cat((u[..., :2], u[..., 2:] * sign), -1), vt)
+
+    def polish(self, g: Tensor) -> Tensor:
+        """Compute one Newton-Schulz step g (3 I - g^T g) / 2 towards the group: it squares the defect, (..., 3, 3).
+
+        Differentiable everywhere, for defects below about 0.1: 1e-5 becomes 1e-10.
+        """
+        self._require_element(g, "g")
+        return 1.5 * g - 0.5 * product(g, product(g.mT, g))
+
+    def residual(self, g: Tensor) -> Tensor:
+        """Compute the larger of max |g^T g - I| and |det g - 1|, shape (...)."""
+        self._require_element(g, "g")
+        eye = torch.eye(3, dtype=g.dtype, device=g.device)
+        orthogonality = (product(g.mT, g) - eye).abs().amax((-2, -1))
+        return torch.maximum(orthogonality, (torch.linalg.det(g) - 1).abs())
+
+    def from_quaternion(self, q_xyzw: Tensor) -> Tensor:
+        """Compute the rotation matrix of a quaternion (x, y, z, w) of any length but zero, (..., 4) to (..., 3, 3)."""
+        require_last(q_xyzw, 4, "q_xyzw", "quaternions x, y, z, w")
+        return _rotation.matrix_from_any(q_xyzw)
+
+    def to_quaternion(self, g: Tensor) -> Tensor:
+        """Compute the unit quaternion (x, y, z, w) with w >= 0 of a rotation matrix, (..., 3, 3) to (..., 4)."""
+        self._require_element(g, "g")
+        q = _rotation.flip(_rotation.candidate_from_matrix(g))
+        return q * _scalar.squared_norm(q).rsqrt()
+
+    def _sine_cosine(self, g: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Axis times sine, (..., 3), and cosine, (..., 1), of the angle of g^-1 h."""
+        self._require_element(g, "g")
+        self._require_element(h, "h")
+        both = _rotation.sine_cosine(product(g.mT, h))
+        return both[..., :3], both[..., 3:]
+
+
+SO3 = RotationGroup()
