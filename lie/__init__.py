@@ -1,9 +1,39 @@
-"""Lie groups on plain tensors."""
+"""Lie groups on plain torch tensors: closed forms that are right, in value and derivatives, at every angle.
 
+A group is a stateless object whose methods act on tensors with leading batch dimensions:
+
+    >>> import torch
+    >>> from lie import SE3
+    >>> xi = torch.tensor([1.0, 2.0, 3.0, 0.3, -0.5, 0.7], dtype=torch.float64)
+    >>> bool(torch.allclose(SE3.log(SE3.exp(xi)), xi))
+    True
+
+Conventions: rotations map body to world; trivialisation is left (body); SE(3) tangents are (translation, rotation);
+quaternions are x, y, z, w. Everything differentiates in reverse and forward mode, twice, under ``vmap`` and
+``torch.compile``. A new group subclasses ``LieGroup``, gives a basis and is checked by ``lie.testing``.
+"""
+
+from . import quaternion
+from ._converters import (
+    quat_wxyz_from_xyzw,
+    quat_xyzw_from_wxyz,
+    tangent_rot_trans_from_trans_rot,
+    tangent_trans_rot_from_rot_trans,
+)
 from ._group import LieGroup
 from ._se3 import SE3
 from ._so3 import SO3
 
-__geomlearn_distribution__ = "geomlearn"
+__all__ = [
+    "SE3",
+    "SO3",
+    "LieGroup",
+    "quat_wxyz_from_xyzw",
+    "quat_xyzw_from_wxyz",
+    "quaternion",
+    "tangent_rot_trans_from_trans_rot",
+    "tangent_trans_rot_from_rot_trans",
+]
 
-__all__ = ["SE3", "SO3", "LieGroup"]
+# Read by geomlearn, which refuses a foreign package of this name.
+__geomlearn_distribution__ = "geomlearn"

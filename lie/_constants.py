@@ -70,7 +70,11 @@ class Series:
         for dtype in _FLOATS:
             bound = torch.finfo(dtype).eps / 8
             keep = max(
-                max(k for k, c in enumerate(column) if max(1, k * (k - 1)) * abs(c) * radius**k > bound * abs(column[0]))
+                max(
+                    k
+                    for k, c in enumerate(column)
+                    if max(1, k * (k - 1)) * abs(c) * radius**k > bound * abs(column[0])
+                )
                 for column in columns
             )
             table = torch.tensor([list(column[: keep + 1]) for column in columns], dtype=torch.float64)

@@ -63,7 +63,7 @@ class LieGroup(ABC):
         self._require_tangent(xi, "xi")
         return affine(xi, self._to_matrix(xi)).unflatten(-1, (self.matrix_dim, self.matrix_dim))
 
-    def vee(self, X: Tensor) -> Tensor:  # noqa: N803
+    def vee(self, X: Tensor) -> Tensor:
         """Compute the coordinates of a matrix projected orthogonally on the algebra, (..., n, n) to (..., dim)."""
         self._require_element(X, "X")
         return affine(X.flatten(-2), self._to_coordinates(X))
@@ -114,7 +114,7 @@ class LieGroup(ABC):
         self._require_element(g, "g")
         return self.vee(_generic.logarithm(g))
 
-    def Ad(self, g: Tensor) -> Tensor:  # noqa: N802
+    def Ad(self, g: Tensor) -> Tensor:
         """Compute the matrix (..., dim, dim) of the adjoint, g hat(xi) g^-1 = hat(Ad(g) xi)."""
         self._require_element(g, "g")
         basis = self._basis(g).unflatten(-1, (self.matrix_dim, self.matrix_dim))
@@ -203,7 +203,7 @@ class LieGroup(ABC):
         """Draw exp of standard normal coordinates, shape (*batch, n, n)."""
         return self.exp(torch.randn(*batch, self.dim, generator=generator, dtype=dtype, device=device))
 
-    def project(self, M: Tensor) -> Tensor:  # noqa: N803
+    def project(self, M: Tensor) -> Tensor:
         """Compute the group element whose logarithm is that of M projected on the algebra: M near the group, (..., n, n)."""
         return self.exp(self.log(M))
 
@@ -231,7 +231,9 @@ class LieGroup(ABC):
         index = tuple(torch.nonzero(~good)[0].tolist())
         where = f"{name}[{', '.join(map(str, index))}]" if index else name
         if not bool(torch.isfinite(g[index]).all()):
-            raise ValueError(f"{where} has entries that are not finite; {name} must hold elements of {self.name}.")
+            raise ValueError(
+                f"{where} has entries that are not finite; {name} must hold elements of {self.name}."
+            )
         raise ValueError(
             f"{where} is not in {self.name}: its defect is {float(defect[index]):.3g}, more than {tol:.3g}. "
             f"Bring it back with lie.{self.name}.project, or pass a larger tol."

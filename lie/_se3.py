@@ -67,14 +67,14 @@ class RigidMotionGroup(LieGroup):
         self._require_element(g, "g")
         return g[..., :3, 3]
 
-    def from_parts(self, R: Tensor, t: Tensor) -> Tensor:  # noqa: N803
+    def from_parts(self, R: Tensor, t: Tensor) -> Tensor:
         """Assemble g from a rotation matrix (..., 3, 3) and a translation (..., 3), leading dimensions broadcast."""
         SO3._require_element(R, "R")
         require_last(t, 3, "t", "translations")
-        R, t = promote(R, t)  # noqa: N806
+        R, t = promote(R, t)
         if R.shape[:-2] != t.shape[:-1]:
             batch = torch.broadcast_shapes(R.shape[:-2], t.shape[:-1])
-            R, t = R.expand(*batch, 3, 3), t.expand(*batch, 3)  # noqa: N806
+            R, t = R.expand(*batch, 3, 3), t.expand(*batch, 3)
         top = torch.cat((R, t.unsqueeze(-1)), -1)
         return torch.cat((top, _BOTTOM(top).expand(*top.shape[:-2], 1, 4)), -2)
 
@@ -113,7 +113,7 @@ class RigidMotionGroup(LieGroup):
         require_last(points, 3, "points", "points in space")
         return apply(g[..., :3, :3], points) + g[..., :3, 3]
 
-    def Ad(self, g: Tensor) -> Tensor:  # noqa: N802
+    def Ad(self, g: Tensor) -> Tensor:
         """Compute [[R, hat(t) R], [0, R]], (..., 6, 6)."""
         self._require_element(g, "g")
         rotation = g[..., :3, :3]
@@ -145,7 +145,8 @@ class RigidMotionGroup(LieGroup):
         rho, phi = xi[..., :3], xi[..., 3:]
         b, c, b_slope, c_slope = _scalar.bc_slopes(_scalar.squared_norm(phi))
         return _blocks(
-            _rotation.quadratic(phi, b, c), _rotation.quadratic_derivative(phi, rho, (b, b_slope), (c, c_slope))
+            _rotation.quadratic(phi, b, c),
+            _rotation.quadratic_derivative(phi, rho, (b, b_slope), (c, c_slope)),
         )
 
     def left_jacobian_inverse(self, xi: Tensor) -> Tensor:
@@ -154,7 +155,8 @@ class RigidMotionGroup(LieGroup):
         rho, phi = xi[..., :3], xi[..., 3:]
         d, d_slope = _scalar.d_slope(_scalar.squared_norm(phi))
         return _blocks(
-            _rotation.quadratic(phi, -0.5, d), _rotation.quadratic_derivative(phi, rho, (-0.5, None), (d, d_slope))
+            _rotation.quadratic(phi, -0.5, d),
+            _rotation.quadratic_derivative(phi, rho, (-0.5, None), (d, d_slope)),
         )
 
     def cayley(self, u: Tensor) -> Tensor:
@@ -208,9 +210,11 @@ class RigidMotionGroup(LieGroup):
     ) -> Tensor:
         """Draw uniform rotations with standard normal translations, shape (*batch, 4, 4)."""
         rotation = SO3.random(*batch, generator=generator, dtype=dtype, device=device)
-        return self.from_parts(rotation, torch.randn(*batch, 3, generator=generator, dtype=dtype, device=device))
+        return self.from_parts(
+            rotation, torch.randn(*batch, 3, generator=generator, dtype=dtype, device=device)
+        )
 
-    def project(self, M: Tensor) -> Tensor:  # noqa: N803
+    def project(self, M: Tensor) -> Tensor:
         """Compute the rigid motion with the nearest rotation, the same translation and the exact last row, (..., 4, 4)."""
         self._require_element(M, "M")
         return self.from_parts(SO3.project(M[..., :3, :3]), M[..., :3, 3])

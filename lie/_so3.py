@@ -56,7 +56,7 @@ class RotationGroup(LieGroup):
         self._require_element(g, "g")
         return g.mT
 
-    def Ad(self, g: Tensor) -> Tensor:  # noqa: N802
+    def Ad(self, g: Tensor) -> Tensor:
         """Give the adjoint, which is g itself, (..., 3, 3)."""
         self._require_element(g, "g")
         return g
@@ -132,9 +132,11 @@ class RotationGroup(LieGroup):
         device: torch.device | str | None = None,
     ) -> Tensor:
         """Draw rotations uniformly (Haar measure), shape (*batch, 3, 3)."""
-        return _rotation.matrix_from_any(torch.randn(*batch, 4, generator=generator, dtype=dtype, device=device))
+        return _rotation.matrix_from_any(
+            torch.randn(*batch, 4, generator=generator, dtype=dtype, device=device)
+        )
 
-    def project(self, M: Tensor) -> Tensor:  # noqa: N803
+    def project(self, M: Tensor) -> Tensor:
         """Compute the rotation nearest to any matrix in the Frobenius norm, by a singular value decomposition, (..., 3, 3).
 
         For matrices that are rotations up to rounding, ``polish`` is cheaper and has better derivatives.
