@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from lie import SE3, LieGroup
 
 from .._flow import FlowMap
+from ..kernels import KernelProgram
 from ._implicit import solve_rotation
+from ._kernel import RigidBodyKernel
 from ._kinetic import KINETIC_TERMS, apply, cross, dot, solve
 from ._slots import ArrayLike, Configuration, as_constant, as_inertia, as_matrix, as_potential, takes_configuration
 from ._space import configuration_space, rigid_body_space
@@ -138,8 +140,8 @@ class RigidBodyIntegrator(FlowMap):
         self.input_gain = as_matrix(input_gain, "input_gain", rows, -1)
         self.dissipation = as_matrix(dissipation, "dissipation", rows, rows)
         self.mass = self._fill_mass(mass)
-        self._gain_varies = self.input_gain is not None and takes_configuration(self.input_gain)
-        self._damping_varies = self.dissipation is not None and takes_configuration(self.dissipation)
+        self.gain_varies = self.input_gain is not None and takes_configuration(self.input_gain)
+        self.damping_varies = self.dissipation is not None and takes_configuration(self.dissipation)
         self.control_size = self._count_controls()
         self._check_damping()
 
@@ -184,7 +186,7 @@ class RigidBodyIntegrator(FlowMap):
         if self.input_gain is None:
             return 0
         with torch.no_grad():
-            gain = self.input_gain(*(self._identity_configuration() if self._gain_varies else ()))
+            gain = self.input_gain(*(self._identity_configuration() if self.gain_varies else ()))
         rows = 6 if self.translates else 3
         if gain.ndim != 2 or gain.shape[0] != rows:
             raise ValueError(f"input_gain: expected a module returning (..., {rows}, m), got {tuple(gain.shape)}")
@@ -194,7 +196,7 @@ class RigidBodyIntegrator(FlowMap):
         if self.dissipation is None:
             return
         with torch.no_grad():
-            matrix = self.dissipation(*(self._identity_configuration() if self._damping_varies else ()))
+            matrix = self.dissipation(*(self._identity_configuration() if self.damping_varies else ()))
         rates = torch.linalg.eigvalsh(0.5 * (matrix + matrix.mT))
         if rates.min() < -1e-9 * rates.abs().max():
             raise ValueError(
@@ -208,8 +210,8 @@ class RigidBodyIntegrator(FlowMap):
             inertia=inertia,
             inverse_inertia=torch.linalg.inv_ex(inertia)[0],
             mass=None if self.mass is None else self.mass(),
-            gain=None if self.input_gain is None or self._gain_varies else self.input_gain(),
-            damping=None if self.dissipation is None or self._damping_varies else self.dissipation(),
+            gain=None if self.input_gain is None or self.gain_varies else self.input_gain(),
+            damping=None if self.dissipation is None or self.damping_varies else self.dissipation(),
             alpha=self.alpha,
             force_split=self.force_split,
         )
@@ -269,6 +271,56 @@ class RigidBodyIntegrator(FlowMap):
         """
         velocities = 6 if self.translates else 3
         return torch.cat((x[..., :-velocities], -x[..., -velocities:]), dim=-1)
+
+    @property
+    def observables(self) -> dict[str, int]:
+        """Names of the quantities that can be observed inside a rollout, with their number of components."""
+        scalars = ("energy", "kinetic_energy", "potential_energy", "orthogonality")
+        return dict.fromkeys(scalars, 1) | {"momentum": 6 if self.translates else 3}
+
+    def kinetic_energy(self, x: Tensor) -> Tensor:
+        """Kinetic energy ``(...)`` of states ``(..., n)``: ``omega . J omega / 2``, plus ``m |v|^2 / 2``."""
+        part = self.space.view(x)
+        energy = 0.5 * (apply(self.inertia(), part["omega"]) * part["omega"]).sum(-1)
+        return energy if self.mass is None else energy + 0.5 * self.mass() * (part["v"] * part["v"]).sum(-1)
+
+    def potential_energy(self, x: Tensor) -> Tensor:
+        """Potential energy ``(...)`` of states ``(..., n)``."""
+        part = self.space.view(x)
+        return self.potential(*([part["x"]] if self.translates else []), part["R"])
+
+    def energy(self, x: Tensor) -> Tensor:
+        """Total energy ``(...)`` of states ``(..., n)``."""
+        return self.kinetic_energy(x) + self.potential_energy(x)
+
+    def momentum(self, x: Tensor) -> Tensor:
+        """Spatial momentum of states: ``R J omega`` ``(..., 3)``, on SE(3) ``(m v, R J omega + x x m v)`` ``(..., 6)``."""
+        part = self.space.view(x)
+        angular = apply(part["R"], apply(self.inertia(), part["omega"]))
+        if self.mass is None:
+            return angular
+        linear = self.mass() * part["v"]
+        return torch.cat((linear, angular + cross(part["x"], linear)), dim=-1)
+
+    def orthogonality(self, x: Tensor) -> Tensor:
+        """Largest entry of ``|R^T R - I|`` ``(...)``."""
+        rotation = self.space.view(x)["R"]
+        identity = torch.eye(3, dtype=x.dtype, device=x.device)
+        return (rotation.mT @ rotation - identity).abs().amax((-2, -1))
+
+    def kernel_program(self, observables: list[str]) -> KernelProgram:
+        """Code of the compiled rollout.
+
+        Args:
+            observables: Names among ``observables`` to be evaluated inside the loop.
+
+        Returns:
+            The program.
+
+        Raises:
+            TypeError: If a slot holds something that has no kernel code; the message says which.
+        """
+        return RigidBodyKernel(self, observables).build()
 
     def _step(
         self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients, strict: bool

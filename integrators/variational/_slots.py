@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..kernels import KernelBuilder, Rows
+
 Configuration = tuple[Tensor, ...]
 ArrayLike = Tensor | np.ndarray | Sequence[Any] | float
 
@@ -186,6 +188,44 @@ class LinearPotential(Potential):
         """Constant derivatives, expanded to the batch."""
         orientation = self.orientation.expand(q[-1].shape)
         return (orientation,) if len(q) == 1 else (self.position.expand(q[0].shape), orientation)
+
+    def emit_value(self, builder: KernelBuilder, position: Rows, rotation: Rows) -> int:
+        """Add kernel code for the energy.
+
+        Args:
+            builder: The kernel under construction.
+            position: Rows of ``x``, none on SO(3).
+            rotation: Rows of ``R``.
+
+        Returns:
+            Row of the energy.
+        """
+        target = builder.rows(1)[0]
+        b, c = self._reserve(builder)
+        terms = [f"P[{b + i}] * @{row}" for i, row in enumerate(rotation)]
+        terms += [f"P[{c + i}] * @{row}" for i, row in enumerate(position)]
+        builder.lanes(f"@{target} = {' + '.join(terms)}")
+        return target
+
+    def emit_gradient(self, builder: KernelBuilder, position: Rows, rotation: Rows) -> tuple[Rows, Rows]:
+        """Add kernel code for the gradient.
+
+        Args:
+            builder: The kernel under construction.
+            position: Rows of ``x``, none on SO(3).
+            rotation: Rows of ``R``.
+
+        Returns:
+            Rows of ``dU/dx`` and ``dU/dR``.
+        """
+        slope_x, slope_r = builder.rows(len(position)), builder.rows(9)
+        b, c = self._reserve(builder)
+        lines = [f"@{row} = P[{b + i}]" for i, row in enumerate(slope_r)]
+        builder.lanes(*lines, *[f"@{row} = P[{c + i}]" for i, row in enumerate(slope_x)])
+        return slope_x, slope_r
+
+    def _reserve(self, builder: KernelBuilder) -> tuple[int, int]:
+        return builder.parameter(self.orientation), builder.parameter(self.position)
 
 
 class ConstantMatrix(nn.Module):

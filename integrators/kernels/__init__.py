@@ -1,0 +1,23 @@
+"""Generated Numba kernels: assembly of source text, compilation and the rollout loop."""
+
+from ._builder import KernelBuilder, KernelField, KernelPotential, Rows, lane_text
+from ._driver import BLOCK_LANES, KernelProgram, cache_folder, empty_outputs, load_kernel
+from ._linear import emit_linear_solve
+from ._mlp import ACTIVATIONS, EmittedLayers, Layers
+
+__all__ = [
+    "ACTIVATIONS",
+    "BLOCK_LANES",
+    "EmittedLayers",
+    "KernelBuilder",
+    "KernelField",
+    "KernelPotential",
+    "KernelProgram",
+    "Layers",
+    "Rows",
+    "cache_folder",
+    "emit_linear_solve",
+    "empty_outputs",
+    "lane_text",
+    "load_kernel",
+]

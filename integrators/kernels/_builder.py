@@ -1,0 +1,193 @@
+"""Assembly of a kernel's source text: rows of lane values, flat parameters, and lines of code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import _math
+
+Rows = list[int]
+
+
+class KernelBuilder:
+    """Collects the code of one flow map.
+
+    Values of the trajectories live in an array ``A[row, l]``, one column for each lane. ``P`` is the flat array of
+    parameters: numbers never appear as literals, so that a retrained model compiles nothing again.
+    """
+
+    def __init__(self) -> None:
+        """Start with no rows, no parameters and no code."""
+        self.row_count = 0
+        self.parameters: list[Tensor] = []
+        self.parameter_count = 0
+        self._lines: dict[str, list[str]] = {}
+        self._section = ""
+        self._indent = 1
+
+    def rows(self, count: int) -> Rows:
+        """Reserve consecutive rows of ``A``.
+
+        Args:
+            count: How many.
+
+        Returns:
+            Their indices.
+        """
+        start = self.row_count
+        self.row_count += count
+        return list(range(start, self.row_count))
+
+    def parameter(self, value: Tensor) -> int:
+        """Reserve room for a tensor in ``P``, row by row.
+
+        Args:
+            value: The tensor; its value is read when the kernel is called.
+
+        Returns:
+            Offset of its first entry.
+        """
+        offset = self.parameter_count
+        self.parameters.append(value)
+        self.parameter_count += value.numel()
+        return offset
+
+    def flat_parameters(self) -> np.ndarray:
+        """Current values of all parameters as one float64 array."""
+        if not self.parameters:
+            return np.zeros(1)
+        flat = [value.detach().reshape(-1).to("cpu", torch.float64) for value in self.parameters]
+        return torch.cat(flat).numpy()
+
+    def section(self, name: str) -> None:
+        """Direct the following lines to the function of this name.
+
+        Args:
+            name: ``start``, ``step``, ``finish`` or the name of an observable.
+        """
+        self._section, self._indent = name, 1
+        self._lines.setdefault(name, [])
+
+    def line(self, text: str) -> None:
+        """Add one line to the current section.
+
+        Args:
+            text: A Python statement.
+        """
+        self._lines[self._section].append("    " * self._indent + text)
+
+    def load(self, names: Iterable[str], offset: int) -> None:
+        """Bring parameters into local variables.
+
+        Args:
+            names: One variable per entry.
+            offset: Where the entries start in ``P``.
+        """
+        for index, name in enumerate(names):
+            self.line(f"{name} = P[{offset + index}]")
+
+    def lanes(self, *statements: str) -> None:
+        """Add a loop over the lanes; ``@7`` stands for row 7 in the current lane.
+
+        Args:
+            *statements: Python statements, one or several lines each.
+        """
+        self.line("for l in range(L):")
+        for statement in statements:
+            for text in statement.splitlines():
+                if text.strip():
+                    self.line("    " + lane_text(text))
+
+    def loop(self, header: str) -> _Indented:
+        """Open an indented block.
+
+        Args:
+            header: A statement that ends in a colon.
+
+        Returns:
+            A context manager that closes the block.
+        """
+        self.line(header)
+        return _Indented(self)
+
+    def function(self, name: str, arguments: str, result: str = "") -> str:
+        """Text of the function that holds a section.
+
+        Args:
+            name: Section.
+            arguments: Parameter list.
+            result: Expression to return.
+
+        Returns:
+            Source text.
+        """
+        body = self._lines.get(name, []) or ["    pass"]
+        tail = [f"    return {result}"] if result else []
+        return "\n".join([f"def {name}({arguments}):", *body, *tail])
+
+
+class _Indented:
+    """Keeps a builder one level deeper while it is open."""
+
+    def __init__(self, builder: KernelBuilder) -> None:
+        self._builder = builder
+
+    def __enter__(self) -> None:
+        self._builder._indent += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._builder._indent -= 1
+
+
+@runtime_checkable
+class KernelPotential(Protocol):
+    """A potential that a compiled kernel can evaluate."""
+
+    def emit_value(self, builder: KernelBuilder, position: Rows, rotation: Rows) -> int:
+        """Add code for the energy and return its row."""
+
+    def emit_gradient(self, builder: KernelBuilder, position: Rows, rotation: Rows) -> tuple[Rows, Rows]:
+        """Add code for the gradient and return the rows of ``dU/dx`` (none on SO(3)) and ``dU/dR``."""
+
+
+@runtime_checkable
+class KernelField(Protocol):
+    """A function of the configuration with several outputs that a compiled kernel can evaluate."""
+
+    def emit_field(self, builder: KernelBuilder, position: Rows, rotation: Rows) -> Rows:
+        """Add code for the flattened output and return its rows."""
+
+
+def lane_text(text: str) -> str:
+    """Replace ``@7`` by the value of row 7 in the current lane.
+
+    Args:
+        text: A statement inside a loop over lanes.
+
+    Returns:
+        The statement in plain Python.
+    """
+    out, k = [], 0
+    while k < len(text):
+        if text[k] == "@":
+            stop = k + 1
+            while stop < len(text) and text[stop].isdigit():
+                stop += 1
+            out.append(f"A[{text[k + 1 : stop]}, l]")
+            k = stop
+        else:
+            out.append(text[k])
+            k += 1
+    return "".join(out)
+
+
+def math_source() -> str:
+    """Text of the elementary functions, to be put at the head of a generated module."""
+    functions = (_math.exponential, _math.hyperbolic_tangent, _math.logistic)
+    return "\n\n".join(inspect.getsource(function.py_func) for function in functions).strip()
