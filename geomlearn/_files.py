@@ -14,8 +14,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path to write to, and move it over ``path`` when the block ends without an error.
 
     The temporary file lies in the folder of ``path``, keeps its suffix, and is flushed to the disk before the
-    move. When the block raises (a full disk, an interrupt), the temporary file is removed and an existing file at
-    ``path`` stays as it was. A symbolic link is followed, and the permissions of an existing file are kept.
+    move. When the block raises (a full disk, an interrupt), the temporary file is removed and an existing
+    file at ``path`` stays as it was. A symbolic link is followed, and the permissions of an existing file are
+    kept.
 
     Args:
         path: Where the finished file shall be.
@@ -39,7 +40,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_dir():
         raise IsADirectoryError(f"path: expected a file, got the folder {target}")
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"path: the folder {target.parent} does not exist; create it before writing {target.name}")
+        raise FileNotFoundError(
+            f"path: the folder {target.parent} does not exist; create it before writing {target.name}"
+        )
     handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
