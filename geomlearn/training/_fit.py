@@ -1,0 +1,318 @@
+"""Training a flow map on windows of measured states."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
+
+from ..losses import VelocityPositionLoss
+from ._batches import Batch, Batches, WindowSet
+from ._checkpoint import Checkpointer
+from ._early_stopping import EarlyStopping
+from ._errors import CheckpointError
+from ._history import History
+from ._optimizers import OptimizerFactory, make_optimizer
+from ._progress import TrainingProgress
+from ._schedule import LearningRate, Schedule
+from ._settings import check_settings, settings_of
+from ._step import Loss, evaluate, train_step
+from ._weights import weights_of
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What a callback is told after each step.
+
+    Attributes:
+        step: Number of steps taken.
+        epoch: Number of the pass over the windows, from 0.
+        loss: Loss of the step.
+        lr: Learning rate of the step.
+        validation_loss: Loss of the validation after this step, if there was one.
+        model: The model after the step.
+        optimizer: The optimizer.
+        history: The run so far.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    validation_loss: float | None
+    model: nn.Module
+    optimizer: Optimizer
+    history: History
+
+
+Callback = Callable[[StepInfo], bool | None]
+
+
+def fit(
+    model: nn.Module,
+    windows: WindowSet,
+    *,
+    validation: WindowSet | None = None,
+    loss: Loss | None = None,
+    optimizer: str | Optimizer | OptimizerFactory = "adamw",
+    lr: float | None = None,
+    weight_decay: float = 0.0,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    schedule: str | Schedule | None = "cosine",
+    gradient_clip: float | None = None,
+    patience: int | None = None,
+    validate_every: int | None = None,
+    restore_best: bool = True,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 100,
+    resume: bool | Literal["auto"] = False,
+    progress: bool = True,
+    seed: int = 0,
+    generator: torch.Generator | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> History:
+    """Train a flow map so that its unrolled predictions match windows of measured states.
+
+    The run depends on its arguments and the weights of the model only: the order of the batches has its own
+    generator. A run with a ``checkpoint_dir`` that is killed at any instant goes on, with ``resume``, to the
+    same bits as one that was not (on the same machine and number of threads, for a model that draws no random
+    numbers).
+
+    Args:
+        model: A flow map, or any module that the loss can use. It is trained in place.
+        windows: States ``(N, T, n)`` and inputs ``(N, T-1, m)``; taken in the dtype and on the device of the
+            model.
+        validation: Windows on which the best weights are chosen.
+        loss: Function ``(model, states, controls) -> scalar``; ``VelocityPositionLoss()`` by default.
+        optimizer: ``"adamw"``, ``"adam"``, ``"sgd"``, ``"lbfgs"``, an optimizer, or a function of the
+            parameters.
+        lr: Learning rate of a named optimizer.
+        weight_decay: Weight decay of a named optimizer.
+        steps: Number of optimizer steps of the whole run, or
+        epochs: number of passes over the windows; one of the two.
+        batch_size: Windows per batch; all of them by default.
+        schedule: ``"cosine"`` to zero over the run, ``None``, or a function ``(step, total) -> factor``.
+        gradient_clip: Largest allowed gradient norm.
+        patience: Stop after so many validations without improvement.
+        validate_every: Steps between validations; by default an epoch, and at least 10 steps. The last step
+            is always validated.
+        restore_best: Whether the model ends with the weights of the best validation instead of the last ones.
+        checkpoint_dir: Folder for ``last.safetensors`` and ``best.safetensors``.
+        checkpoint_every: Steps between checkpoints; the last step is always saved.
+        resume: ``True`` goes on from the checkpoint in the folder, ``"auto"`` does so when there is one,
+            ``False`` refuses a folder that has one. Settings must be those of the checkpoint; ``steps``,
+            ``patience`` and what is shown may change.
+        progress: Whether to show progress.
+        seed: Seed of the order of the batches.
+        generator: CPU generator of the order of the batches, in place of the seed.
+        callbacks: Functions called with a ``StepInfo`` after each step; a true result stops the run.
+
+    Returns:
+        Losses, validation losses, learning rates, best step and the reason of the end.
+
+    Raises:
+        CheckpointError: If the folder's checkpoint is in the way, missing, damaged, or of another run.
+        NonFiniteLossError: If loss or gradient become NaN or infinite; weights and checkpoints are left as
+            they were.
+        ValueError: If arguments contradict each other or do not fit the model.
+    """
+    optimizer_given = make_optimizer(optimizer, model, lr, weight_decay)
+    _check(
+        model, windows, validation, loss, optimizer_given, batch_size, gradient_clip, patience, validate_every
+    )
+    reference = next(p for p in model.parameters() if p.requires_grad)
+    place: dict[str, Any] = {"dtype": reference.dtype, "device": reference.device}
+    batches = Batches(windows, batch_size, seed=seed, generator=generator, **place)
+    held_out = None if validation is None else Batches(validation, **place).next()
+    total = _total(steps, epochs, len(batches))
+    run = _Run(
+        model=model,
+        loss=VelocityPositionLoss() if loss is None else loss,
+        optimizer=optimizer_given,
+        batches=batches,
+        held_out=held_out,
+        rate=LearningRate(optimizer_given, schedule, total),
+        stopping=EarlyStopping(patience),
+        history=History(),
+        total=total,
+        gradient_clip=gradient_clip,
+        validate_every=max(10, len(batches)) if validate_every is None else validate_every,
+        callbacks=callbacks,
+    )
+    if checkpoint_dir is not None:
+        run.checkpointer = Checkpointer(checkpoint_dir, checkpoint_every)
+        run.settings = settings_of(
+            windows.states,
+            windows.controls,
+            run.loss,
+            optimizer_given,
+            schedule=schedule
+            if isinstance(schedule, str | None)
+            else getattr(schedule, "__qualname__", "function"),
+            gradient_clip=gradient_clip,
+            validate_every=run.validate_every if held_out is not None else None,
+            seed=seed if generator is None else None,
+        )
+        run.prepare(resume)
+    elif resume is True:
+        raise ValueError("resume: expected a checkpoint_dir to go on from, got none")
+    with TrainingProgress(total, start=run.history.steps, enabled=progress) as bar:
+        run.go(bar)
+    if restore_best and run.best is not None:
+        model.load_state_dict(run.best)
+    return run.history
+
+
+@dataclass
+class _Run:
+    """The parts of a run and the loop over its steps."""
+
+    model: nn.Module
+    loss: Loss
+    optimizer: Optimizer
+    batches: Batches
+    held_out: Batch | None
+    rate: LearningRate
+    stopping: EarlyStopping
+    history: History
+    total: int
+    gradient_clip: float | None
+    validate_every: int
+    callbacks: Sequence[Callback]
+    checkpointer: Checkpointer | None = None
+    settings: dict[str, Any] | None = None
+    best: dict[str, Tensor] | None = None
+
+    def prepare(self, resume: bool | Literal["auto"]) -> None:
+        """Go on from a checkpoint, or make sure that none is in the way."""
+        if self.checkpointer is None or self.settings is None:
+            return
+        if resume not in (True, False, "auto"):
+            raise ValueError(f"resume: expected True, False or 'auto', got {resume!r}")
+        exists = self.checkpointer.exists()
+        if resume is False and exists:
+            raise CheckpointError(
+                f"checkpoint_dir: {self.checkpointer.last} is already there and would be overwritten; pass"
+                " resume='auto' to go on from it, or choose another folder"
+            )
+        if resume is False or (resume == "auto" and not exists):
+            return
+        document = self.checkpointer.read()
+        check_settings(document.info["settings"], self.settings, document.path)
+        if int(document.info["step"]) > self.total:
+            raise CheckpointError(
+                f"{document.path}: has already taken {document.info['step']} steps, more than the"
+                f" {self.total} asked for"
+            )
+        restored = self.checkpointer.restore(self.model, self.optimizer, self.batches)
+        self.history, self.best = restored.history, restored.best
+        for loss in self.history.validation_losses:
+            self.stopping.update(loss)
+
+    def go(self, bar: TrainingProgress) -> None:
+        """Take steps until the end."""
+        history = self.history
+        if history.steps == self.total:
+            history.stop_reason = "steps"
+            return
+        history.stop_reason = None
+        while history.stop_reason is None:
+            if self.stopping.exhausted:
+                history.stop_reason = "patience"
+                return
+            self._step(bar)
+
+    def _step(self, bar: TrainingProgress) -> None:
+        history = self.history
+        lr = self.rate.set(history.steps)
+        batch = self.batches.next()
+        step = history.steps + 1
+        result = train_step(
+            self.model, self.optimizer, self.loss, batch, step=step, gradient_clip=self.gradient_clip
+        )
+        history.losses.append(result.loss)
+        history.gradient_norms.append(result.gradient_norm)
+        history.learning_rates.append(lr)
+        checked = self._validate(step)
+        if step == self.total:
+            history.stop_reason = "steps"
+        elif self.stopping.exhausted:
+            history.stop_reason = "patience"
+        info = StepInfo(step, batch.epoch, result.loss, lr, checked, self.model, self.optimizer, history)
+        answers = [callback(info) for callback in self.callbacks]
+        if any(answers) and history.stop_reason is None:
+            history.stop_reason = "callback"
+        if self.checkpointer is not None and (self.checkpointer.due(step) or history.stop_reason is not None):
+            self.checkpointer.save(
+                self.model, self.optimizer, self.batches, history, best=self.best, settings=self.settings
+            )
+        latest = history.validation_losses[-1] if history.validation_losses else None
+        bar.update(step, loss=result.loss, lr=lr, validation=latest)
+
+    def _validate(self, step: int) -> float | None:
+        if self.held_out is None or not (step % self.validate_every == 0 or step == self.total):
+            return None
+        with torch.no_grad():
+            value = float(evaluate(self.model, self.loss, self.held_out, f"the validation after step {step}"))
+        if not math.isfinite(value):
+            warnings.warn(
+                f"the validation loss after step {step} is {value}; it counts as no improvement", stacklevel=4
+            )
+        self.history.validation_losses.append(value)
+        self.history.validation_steps.append(step)
+        if self.stopping.update(value):
+            self.history.best_loss, self.history.best_step = value, step
+            self.best = weights_of(self.model)
+        return value
+
+
+def _total(steps: int | None, epochs: int | None, per_epoch: int) -> int:
+    if (steps is None) == (epochs is None):
+        raise ValueError(
+            f"steps, epochs: expected exactly one of the two, got steps={steps}, epochs={epochs}"
+        )
+    total = steps if steps is not None else (epochs or 0) * per_epoch
+    if total < 1:
+        raise ValueError(f"steps, epochs: expected at least one step, got steps={steps}, epochs={epochs}")
+    return total
+
+
+def _check(
+    model: nn.Module,
+    windows: WindowSet,
+    validation: WindowSet | None,
+    loss: Loss | None,
+    optimizer: Optimizer,
+    batch_size: int | None,
+    gradient_clip: float | None,
+    patience: int | None,
+    validate_every: int | None,
+) -> None:
+    for name, data in (("windows", windows), ("validation", validation)):
+        h, own = getattr(data, "h", None), getattr(model, "h", None)
+        if h is not None and own is not None and not math.isclose(float(h), float(own), rel_tol=1e-9):
+            raise ValueError(
+                f"{name}: sampled every {float(h)}, but the model steps by h = {float(own)}; they must agree"
+            )
+        space, layout = getattr(data, "space", None), getattr(model, "space", None)
+        if loss is None and space is not None and layout is not None and space != layout:
+            raise ValueError(f"{name}: its states are {space}, those of the model are {layout}")
+    if isinstance(optimizer, LBFGS) and (gradient_clip is not None or batch_size is not None):
+        raise ValueError(
+            "optimizer: LBFGS compares gradients between steps; leave batch_size and gradient_clip at None"
+        )
+    if gradient_clip is not None and not gradient_clip > 0:
+        raise ValueError(f"gradient_clip: expected a positive norm or None, got {gradient_clip}")
+    if patience is not None and validation is None:
+        raise ValueError("patience: early stopping needs validation windows; pass validation=...")
+    if validate_every is not None and validate_every < 1:
+        raise ValueError(f"validate_every: expected a positive number of steps or None, got {validate_every}")

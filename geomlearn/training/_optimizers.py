@@ -1,0 +1,72 @@
+"""Optimizers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from torch import nn
+from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+_DEFAULT_RATE = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-2, "lbfgs": 1.0}
+
+
+def make_optimizer(
+    optimizer: str | Optimizer | OptimizerFactory,
+    model: nn.Module,
+    lr: float | None = None,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """Make the optimizer of a model's trainable parameters.
+
+    Args:
+        optimizer: ``"adamw"``, ``"adam"``, ``"sgd"`` (momentum 0.9), ``"lbfgs"`` (strong Wolfe line search),
+            a function of the parameters that returns an optimizer, or an optimizer, which is returned as it
+            is.
+        model: The model.
+        lr: Learning rate of a named optimizer; 1e-3 for the Adams, 1e-2 for sgd and 1 for lbfgs by default.
+        weight_decay: Weight decay of a named optimizer.
+
+    Returns:
+        The optimizer.
+
+    Raises:
+        TypeError: If a function returns something else.
+        ValueError: If the name is unknown, the model has nothing to train, rates are given for an optimizer
+            that has its own, or the optimizer holds none of the model's parameters.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError(f"model: {type(model).__name__} has no parameter with requires_grad to train")
+    if isinstance(optimizer, str):
+        return _named(optimizer, parameters, lr, weight_decay)
+    if lr is not None or weight_decay:
+        raise ValueError(
+            "lr, weight_decay: set them in the optimizer that is given; they go with a named one only"
+        )
+    made = optimizer if isinstance(optimizer, Optimizer) else optimizer(parameters)
+    if not isinstance(made, Optimizer):
+        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {type(made).__name__}")
+    held = {id(p) for group in made.param_groups for p in group["params"]}
+    if held.isdisjoint(id(p) for p in parameters):
+        raise ValueError(
+            "optimizer: holds none of the model's trainable parameters; make it from model.parameters()"
+        )
+    return made
+
+
+def _named(name: str, parameters: list[nn.Parameter], lr: float | None, weight_decay: float) -> Optimizer:
+    if name not in _DEFAULT_RATE:
+        raise ValueError(
+            f"optimizer: expected one of {sorted(_DEFAULT_RATE)}, an optimizer or a function of the"
+            f" parameters, got {name!r}"
+        )
+    rate = _DEFAULT_RATE[name] if lr is None else lr
+    if name == "lbfgs":
+        if weight_decay:
+            raise ValueError("weight_decay: lbfgs has none; add the penalty to the loss")
+        return LBFGS(parameters, lr=rate, line_search_fn="strong_wolfe")
+    if name == "sgd":
+        return SGD(parameters, lr=rate, momentum=0.9, weight_decay=weight_decay)
+    return {"adam": Adam, "adamw": AdamW}[name](parameters, lr=rate, weight_decay=weight_decay)
