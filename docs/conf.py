@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version as installed_version
+
+from sphinx.application import Sphinx
 
 project = "geomlearn"
 author = "geomlearn contributors"
@@ -30,7 +33,10 @@ myst_heading_anchors = 3
 
 # Every name is documented under the package that users import it from, in the order of its `__all__`.
 autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
+autoclass_content = "both"  # arguments are described where they are: in the class or in its __init__
+autodoc_inherit_docstrings = False
 autodoc_typehints_format = "short"
+add_module_names = False
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -50,3 +56,23 @@ sphinx_gallery_conf = {
     "reset_modules": ("matplotlib",),
     "abort_on_example_error": True,
 }
+
+
+def escape_formulas(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Keep `|x|` and a lone `*batch` from being read as markup, and drop what torch says of every module."""
+    lines[:] = [line for line in lines if not line.startswith("Initialize internal Module state, shared")]
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith((">>>", "...")):
+            continue
+        pieces = line.split("`")
+        for outside in range(0, len(pieces), 2):
+            bars = re.sub(r"(?<!\\)\|", r"\\|", pieces[outside])
+            pieces[outside] = re.sub(r"(?<![\w*\\])\*(?=\w[^*]*$)", r"\\*", bars)
+        lines[number] = "`".join(pieces)
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the hooks."""
+    app.connect("autodoc-process-docstring", escape_formulas, priority=400)  # before napoleon
