@@ -8,9 +8,10 @@ A group is a stateless object whose methods act on tensors with leading batch di
     >>> bool(torch.allclose(SE3.log(SE3.exp(xi)), xi))
     True
 
-Conventions: rotations map body to world; trivialisation is left (body); SE(3) tangents are (translation, rotation);
-quaternions are x, y, z, w. Everything differentiates in reverse and forward mode, twice, under ``vmap`` and
-``torch.compile``. A new group subclasses ``LieGroup``, gives a basis and is checked by ``lie.testing``.
+Conventions: rotations map body to world; trivialisation is left (body); SE(3) tangents are (translation,
+rotation); quaternions are x, y, z, w. Everything differentiates in reverse and forward mode, twice, under
+``vmap`` and ``torch.compile``. A new group subclasses ``LieGroup``, gives a basis and is checked by
+``lie.testing``.
 """
 
 from . import quaternion

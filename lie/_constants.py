@@ -13,15 +13,17 @@ _FLOATS = (torch.float32, torch.float64)
 def _require_float(dtype: torch.dtype) -> None:
     if dtype not in _FLOATS:
         raise TypeError(
-            f"Lie group operations take float32 or float64 tensors, got {dtype}; convert the input with .to(torch.float64)."
+            f"Lie group operations take float32 or float64 tensors, got {dtype}; "
+            "convert the input with .to(torch.float64)."
         )
 
 
 class Constant:
     """A tensor of fixed numbers, called with a tensor whose dtype and device it takes on.
 
-    The CPU copies are made at import. A copy for another device is kept only if it is made outside of any transform,
-    because a tensor made inside ``torch.func.grad``, ``torch.compile`` or inference mode must not outlive it.
+    The CPU copies are made at import. A copy for another device is kept only if it is made outside of any
+    transform, because a tensor made inside ``torch.func.grad``, ``torch.compile`` or inference mode must not
+    outlive it.
 
     Args:
         values: The numbers, nested sequences or a float64 tensor.
@@ -61,7 +63,8 @@ class Series:
 
     Args:
         columns: Coefficients of each series, lowest power first, at least as many as float64 needs.
-        radius: Largest absolute value of the variable. A dtype keeps the terms that reach an eighth of its epsilon in the
+        radius: Largest absolute value of the variable. A dtype keeps the terms that reach an eighth of its
+        epsilon in the
             second derivative there.
     """
 
@@ -89,10 +92,9 @@ class Series:
         Returns:
             Values of all the series, shape (..., number of series).
         """
-        rows = self._rows.get(x.dtype)
-        if rows is None:
+        if x.dtype not in self._rows:
             _require_float(x.dtype)
-            raise AssertionError
+        rows = self._rows[x.dtype]
         total = rows[-1](x)
         for row in rows[-2::-1]:
             total = torch.addcmul(row(x), total, x)

@@ -8,7 +8,8 @@ from torch import Tensor
 from ._constants import is_plain
 
 _SQUARE_ROOTS = 12
-_NEWTON_STEPS = 24
+_NEWTON_STEPS = 24  # an eigenvalue next to the negative axis is slow ...
+_LATER_STEPS = 14  # ... once: its root is far from it
 # 2 atanh(z) / z as a series in z^2. With |X - I| < 1/4, |z| < 1/7.
 _ATANH = tuple(2 / (2 * k + 1) for k in range(11))
 
@@ -26,11 +27,12 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).detach().abs().amax((-2, -1), keepdim=True)
 
 
-def square_root(matrix: Tensor) -> Tensor:
+def square_root(matrix: Tensor, steps: int = _NEWTON_STEPS) -> Tensor:
     """Compute the principal square root by the product form of the Denman-Beavers iteration.
 
     Args:
         matrix: No eigenvalue on the closed negative axis, shape (..., n, n).
+        steps: Largest number of iterations.
 
     Returns:
         The root, shape (..., n, n); NaN where the iteration did not converge.
@@ -40,7 +42,7 @@ def square_root(matrix: Tensor) -> Tensor:
     root = matrix
     tolerance = 1e-6 if matrix.dtype == torch.float64 else 1e-3  # quadratic: the next step reaches rounding
     active = torch.ones_like(matrix[..., :1, :1], dtype=torch.bool)
-    for _ in range(_NEWTON_STEPS):
+    for _ in range(steps):
         inverse = torch.linalg.inv_ex(error)[0]
         root = torch.where(active, 0.5 * (root + root @ inverse), root)
         moved = 0.5 * (eye + 0.5 * (error + inverse))
@@ -63,11 +65,13 @@ def logarithm(matrix: Tensor) -> Tensor:
     eye = _eye(matrix)
     near = matrix
     scale = torch.ones_like(matrix[..., :1, :1])
-    for _ in range(_SQUARE_ROOTS):
+    for k in range(_SQUARE_ROOTS):
         far = (near - eye).detach().norm(dim=(-2, -1), keepdim=True) > 0.25
         if _nowhere(far):
             break
-        near = torch.where(far, square_root(torch.where(far, near, eye)), near)
+        near = torch.where(
+            far, square_root(torch.where(far, near, eye), _NEWTON_STEPS if k == 0 else _LATER_STEPS), near
+        )
         scale = torch.where(far, 2 * scale, scale)
     far = (near - eye).detach().norm(dim=(-2, -1), keepdim=True) > 0.25
     z = torch.linalg.solve_ex(near + eye, near - eye)[0]

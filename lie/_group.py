@@ -16,20 +16,22 @@ from ._linalg import affine, apply, product
 class LieGroup(ABC):
     """A matrix Lie group: a stateless object whose methods act on plain tensors.
 
-    Elements g are matrices (..., n, n), tangent vectors xi are coordinates (..., dim) of the algebra in the group's basis,
-    hat(xi) = sum of xi_i E_i. All leading dimensions are batch dimensions and broadcast; results have the dtype that
-    ``torch.result_type`` gives; float32 and float64 are supported. Trivialisation is left (body) unless a name says
+    Elements g are matrices (..., n, n), tangent vectors xi are coordinates (..., dim) of the algebra in the
+    group's basis, hat(xi) = sum of xi_i E_i. All leading dimensions are batch dimensions and broadcast;
+    results have the dtype that ``torch.result_type`` gives; float32 and float64 are supported. Trivialisation
+    is left (body) unless a name says
     otherwise: plus(g, xi) = g exp(xi).
 
-    A new group sets ``name``, ``dim``, ``matrix_dim`` and defines ``basis``; it inherits the rest, computed by matrix
-    functions, and overrides what it knows in closed form. ``lie.testing.LieGroupSuite`` checks it. A group that sets its
-    attributes in ``__init__`` calls ``super().__init__()`` last.
+    A new group sets ``name``, ``dim``, ``matrix_dim`` and defines ``basis``; it inherits the rest, computed
+    by matrix functions, and overrides what it knows in closed form. ``lie.testing.LieGroupSuite`` checks it.
+    A group that sets its attributes in ``__init__`` calls ``super().__init__()`` last.
 
     Attributes:
         name: Name used in messages.
         dim: Number of tangent coordinates.
         matrix_dim: Number n of rows of an element.
-        cayley_closed: Whether the Cayley transform maps the algebra into the group, as it does for quadratic groups
+        cayley_closed: Whether the Cayley transform maps the algebra into the group, as it does for quadratic
+        groups
             {M : M^T P M = P}. False refuses the Cayley operations.
     """
 
@@ -39,12 +41,14 @@ class LieGroup(ABC):
     cayley_closed: bool = False
 
     def __init__(self) -> None:
-        basis = self.basis(torch.float64, torch.device("cpu")).flatten(-2)
-        if basis.shape != (self.dim, self.matrix_dim**2):
+        basis = self.basis(torch.float64, torch.device("cpu"))
+        expected = (self.dim, self.matrix_dim, self.matrix_dim)
+        if basis.shape != expected:
             raise ValueError(
-                f"basis of {self.name} must have shape ({self.dim}, {self.matrix_dim}, {self.matrix_dim}), got "
-                f"{tuple(self.basis(torch.float64, torch.device('cpu')).shape)}."
+                f"basis of {self.name} must have shape {expected}, (dim, matrix_dim, matrix_dim), "
+                f"got {tuple(basis.shape)}."
             )
+        basis = basis.flatten(-2)
         self._basis = Constant(basis)
         self._to_matrix = Constant(basis.mT)
         self._to_coordinates = Constant(torch.linalg.solve(basis @ basis.mT, basis))
@@ -64,18 +68,18 @@ class LieGroup(ABC):
         return affine(xi, self._to_matrix(xi)).unflatten(-1, (self.matrix_dim, self.matrix_dim))
 
     def vee(self, X: Tensor) -> Tensor:
-        """Compute the coordinates of a matrix projected orthogonally on the algebra, (..., n, n) to (..., dim)."""
+        """Compute the coordinates (..., dim) of a matrix projected orthogonally on the algebra."""
         self._require_element(X, "X")
         return affine(X.flatten(-2), self._to_coordinates(X))
 
     def ad(self, xi: Tensor) -> Tensor:
-        """Compute the matrix (..., dim, dim) of ad(xi) eta = vee([hat(xi), hat(eta)])."""
+        """Compute the matrix (..., dim, dim) that takes eta to vee([hat(xi), hat(eta)])."""
         matrix = self.hat(xi).unsqueeze(-3)
         basis = self._basis(xi).unflatten(-1, (self.matrix_dim, self.matrix_dim))
         return self.vee(product(matrix, basis) - product(basis, matrix)).mT
 
     def coadjoint_algebra(self, xi: Tensor, mu: Tensor) -> Tensor:
-        """Compute ad(xi)^T mu, (..., dim): the force-free momentum obeys mu' = coadjoint_algebra(xi, mu)."""
+        """Compute the transpose of ad(xi) applied to mu, (..., dim): mu' of the force-free motion."""
         self._require_tangent(mu, "mu")
         return apply(self.ad(xi).mT, mu)
 
@@ -100,7 +104,7 @@ class LieGroup(ABC):
         return torch.linalg.inv_ex(g)[0]
 
     def act(self, g: Tensor, points: Tensor) -> Tensor:
-        """Move points (..., k) by g (..., n, n), leading dimensions broadcast; here k = n and the move is g p."""
+        """Compute g p for points p (..., n), leading dimensions broadcast."""
         self._require_element(g, "g")
         require_last(points, self.matrix_dim, "points", f"points that {self.name} acts on")
         return apply(g, points)
@@ -110,7 +114,7 @@ class LieGroup(ABC):
         return torch.linalg.matrix_exp(self.hat(xi))
 
     def log(self, g: Tensor) -> Tensor:
-        """Compute the coordinates of the principal logarithm, (..., n, n) to (..., dim); NaN where there is none."""
+        """Compute the principal logarithm's coordinates (..., dim); NaN where none is found."""
         self._require_element(g, "g")
         return self.vee(_generic.logarithm(g))
 
@@ -130,7 +134,7 @@ class LieGroup(ABC):
         return self.compose(g, self.exp(xi))
 
     def minus(self, h: Tensor, g: Tensor) -> Tensor:
-        """Compute log(g^-1 h), (..., dim): plus(g, minus(h, g)) = h."""
+        """Compute log(g^-1 h), the tangent that takes g to h, (..., dim)."""
         return self.log(self.compose(self.inverse(g), h))
 
     # Derivatives of the exponential
@@ -140,7 +144,7 @@ class LieGroup(ABC):
         return _generic.phi1(self.ad(xi))
 
     def left_jacobian_inverse(self, xi: Tensor) -> Tensor:
-        """Compute the inverse of the left Jacobian, (..., dim, dim): the left-trivialised-in-space slope of log."""
+        """Compute the inverse of the left Jacobian, (..., dim, dim)."""
         return torch.linalg.inv_ex(self.left_jacobian(xi))[0]
 
     def right_jacobian(self, xi: Tensor) -> Tensor:
@@ -154,7 +158,7 @@ class LieGroup(ABC):
     # Cayley transform
 
     def cayley(self, u: Tensor) -> Tensor:
-        """Compute (I - U/2)^-1 (I + U/2), U = hat(u): a retraction that equals exp(u) to third order, (..., n, n)."""
+        """Compute (I - U/2)^-1 (I + U/2) with U = hat(u), (..., n, n): exp(u) up to O(|u|^3)."""
         self._require_cayley()
         return _generic.cayley(self.hat(u))
 
@@ -165,7 +169,7 @@ class LieGroup(ABC):
         return self.vee(_generic.cayley_inverse(g))
 
     def cayley_jacobian(self, u: Tensor) -> Tensor:
-        """Compute dcay (..., dim, dim) with d cayley(u) = hat(dcay du) cayley(u); the body form is dcay at -u."""
+        """Compute dcay (..., dim, dim), d cayley(u) = hat(dcay du) cayley(u); in the body, dcay at -u."""
         self._require_cayley()
         return torch.linalg.inv_ex(self.cayley_jacobian_inverse(u))[0]
 
@@ -180,7 +184,7 @@ class LieGroup(ABC):
     # Geometry, samples, membership
 
     def distance(self, g: Tensor, h: Tensor) -> Tensor:
-        """Compute the length |log(g^-1 h)|, shape (...): left-invariant. Not differentiable at g = h, where the slope is 0."""
+        """Compute |log(g^-1 h)|, shape (...); at g = h, where it has a kink, the slope is taken as 0."""
         return torch.linalg.vector_norm(self.minus(h, g), dim=-1)
 
     def squared_distance(self, g: Tensor, h: Tensor) -> Tensor:
@@ -204,7 +208,7 @@ class LieGroup(ABC):
         return self.exp(torch.randn(*batch, self.dim, generator=generator, dtype=dtype, device=device))
 
     def project(self, M: Tensor) -> Tensor:
-        """Compute the group element whose logarithm is that of M projected on the algebra: M near the group, (..., n, n)."""
+        """Compute exp of the logarithm of M projected on the algebra, for M near the group."""
         return self.exp(self.log(M))
 
     def residual(self, g: Tensor) -> Tensor:
@@ -212,7 +216,9 @@ class LieGroup(ABC):
         return (g - self.project(g)).abs().amax((-2, -1))
 
     def check(self, g: Tensor, name: str = "g", tol: float | None = None) -> None:
-        """Refuse elements that are not in the group. Reads values, so it is not for use inside vmap or compile.
+        """Refuse elements that are not in the group.
+
+        It reads values, so it is not for use inside ``vmap`` or ``torch.compile``.
 
         Args:
             g: Elements, shape (..., n, n).
@@ -248,6 +254,6 @@ class LieGroup(ABC):
     def _require_cayley(self) -> None:
         if not self.cayley_closed:
             raise ValueError(
-                f"The Cayley transform does not map the algebra of {self.name} into the group; use exp. A group for which it "
-                "does sets cayley_closed = True."
+                f"The Cayley transform does not map the algebra of {self.name} into the group; use exp. "
+                "A group for which it does sets cayley_closed = True."
             )

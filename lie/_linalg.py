@@ -79,3 +79,19 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             return F.linear(x, weight, bias)
     return F.linear(x, weight, bias)
+
+
+def cross(a: Tensor, b: Tensor) -> Tensor:
+    """Compute the cross product, leading dimensions broadcast.
+
+    Args:
+        a: Vector, shape (..., 3).
+        b: Vector, shape (..., 3).
+
+    Returns:
+        The product, shape (..., 3).
+    """
+    a, b = promote(a, b)
+    if a.ndim != b.ndim:
+        a, b = torch.broadcast_tensors(a, b)
+    return torch.linalg.cross(a, b)

@@ -1,4 +1,4 @@
-"""Rotation matrices, unit quaternions (x, y, z, w) and rotation vectors: the conversions that SO(3) and SE(3) share."""
+"""Conversions between rotation matrices, quaternions (x, y, z, w) and rotation vectors."""
 
 from __future__ import annotations
 
@@ -25,6 +25,23 @@ def _from_products() -> list[list[float]]:
     return table
 
 
+def _to_products() -> list[list[float]]:
+    """Rows of the linear map from the 9 entries of R to the 16 products 4 q_i q_j, less the offsets."""
+    table = [[0.0] * 9 for _ in range(16)]
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        table[4 * i + i][3 * i + i] += 1
+        table[15][3 * i + i] += 1
+        for other in (j, k):
+            table[4 * i + i][3 * other + other] -= 1
+            table[4 * i + other][3 * i + other] += 1
+            table[4 * i + other][3 * other + i] += 1
+        for row in (4 * i + 3, 12 + i):
+            table[row][3 * k + j] += 1
+            table[row][3 * j + k] -= 1
+    return table
+
+
 _HAT = Constant(
     [[0, 0, 0], [0, 0, -1], [0, 1, 0], [0, 0, 1], [0, 0, 0], [-1, 0, 0], [0, -1, 0], [1, 0, 0], [0, 0, 0]]
 )
@@ -38,15 +55,7 @@ _SINE_COSINE = Constant(
 _HALF_OFF = Constant([0, 0, 0, -0.5])
 _FROM_PRODUCTS = Constant(_from_products())
 _EYE = Constant([1, 0, 0, 0, 1, 0, 0, 0, 1])
-# Entry (4 i + j, k): 4 q_i q_j as a linear function of the k-th entry of R, plus the offset that follows.
-_CANDIDATES = Constant(
-    [
-        [1, 0, 0, 0, -1, 0, 0, 0, -1], [0, 1, 0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, -1, 0, 1, 0],
-        [0, 1, 0, 1, 0, 0, 0, 0, 0], [-1, 0, 0, 0, 1, 0, 0, 0, -1], [0, 0, 0, 0, 0, 1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0],
-        [0, 0, 1, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1, 0, 1, 0], [-1, 0, 0, 0, -1, 0, 0, 0, 1], [0, -1, 0, 1, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 1, 0, 0, 0, 1],
-    ]
-)  # fmt: skip
+_CANDIDATES = Constant(_to_products())
 _OFFSETS = Constant([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1])
 # With r = |v|^2 / w^2: 2 atan(sqrt r) / sqrt r, and (1 - atan(sqrt r) / sqrt r) / r.
 _ATAN_COLUMN = [(-1) ** k * 2 / (2 * k + 1) for k in range(16)]
@@ -55,7 +64,7 @@ _ATAN_D = Series([_ATAN_COLUMN, [(-1) ** k / (2 * k + 3) for k in range(16)]], r
 
 
 def hat(phi: Tensor) -> Tensor:
-    """Compute the skew matrix with hat(phi) p = phi x p.
+    """Compute the skew matrix of the cross product with phi.
 
     Args:
         phi: Vector, shape (..., 3).
@@ -112,7 +121,7 @@ def quadratic_derivative(
     first: tuple[Tensor | float, Tensor | None],
     second: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """Compute the derivative of ``quadratic`` at phi in the direction rho, for coefficients that depend on |phi|^2.
+    """Compute the derivative of ``quadratic`` at phi along rho, its coefficients functions of |phi|^2.
 
     Args:
         phi: Vector, shape (..., 3).
@@ -204,7 +213,7 @@ def flip(q: Tensor) -> Tensor:
 
 
 def _log_split(q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Vector and scalar part, mask, scalar part and r for the series, |v| and half angle for the closed form."""
+    """Vector part, scalar part, mask; scalar part and r of the series; |v| and half angle."""
     q = flip(q)
     v, w = q[..., :3], q[..., 3:]
     n2 = squared_norm(v)
@@ -234,7 +243,7 @@ def vector_and_d_from_candidate(q: Tensor) -> tuple[Tensor, Tensor]:
         q: Quaternion (x, y, z, w), shape (..., 4).
 
     Returns:
-        Rotation vector, shape (..., 3), of length at most pi, and D = (1 - (theta/2) cot(theta/2)) / theta^2, (..., 1).
+        Rotation vector, shape (..., 3), of length at most pi, and D, shape (..., 1).
     """
     v, w, small, ws, r, n, half = _log_split(q)
     first, second = _ATAN_D(r).split(1, -1)

@@ -7,7 +7,8 @@ All are entire functions (D: radius 2 pi) of x = theta^2:
     C = (theta - sin(theta))/theta^3
     D = (1 - (theta/2) cot(theta/2))/theta^2
 
-Below x = 1 they are summed as series, above in closed form. Each branch is given a harmless argument where the other is
+Below x = 1 they are summed as series, above in closed form. Each branch is given a harmless argument where
+the other is
 taken: ``torch.where`` differentiates both, and a NaN in the branch not taken would reach the gradient.
 """
 

@@ -9,14 +9,10 @@ from . import _rotation, _scalar
 from ._checks import require_last
 from ._constants import Constant
 from ._group import LieGroup
-from ._linalg import apply, product, promote
+from ._linalg import apply, cross, product, promote
 from ._so3 import SO3
 
 _BOTTOM = Constant([[0, 0, 0, 1]])
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.cross(*promote(a, b))
 
 
 def _blocks(diagonal: Tensor, corner: Tensor) -> Tensor:
@@ -26,14 +22,16 @@ def _blocks(diagonal: Tensor, corner: Tensor) -> Tensor:
 
 
 class RigidMotionGroup(LieGroup):
-    """Rigid motions g = [[R, t], [0, 1]], (..., 4, 4), body to world: act(g, p) = R p + t on column vectors p (..., 3).
+    """Rigid motions g = [[R, t], [0, 1]], (..., 4, 4), body to world, on column vectors: act(g, p) = R p + t.
 
-    Tangent coordinates are (rho, phi), translation first, (..., 6); lengths in the unit of t, angles in radians. The
-    exponential is (exp(phi), J_l(phi) rho), with J_l the left Jacobian of SO(3). Every function is right to rounding, with
-    its first and second derivatives, at the identity, in between and near half turns.
+    Tangent coordinates are (rho, phi), translation first, (..., 6); lengths in the unit of t, angles in
+    radians. The exponential is (exp(phi), J_l(phi) rho), with J_l the left Jacobian of SO(3). Every function
+    is right to rounding, with its first and second derivatives, at the identity, in between and near half
+    turns.
 
-    No metric on SE(3) is bi-invariant: ``distance`` is the left-invariant |log(g^-1 h)|, which adds lengths and radians;
-    ``interpolate`` moves along a screw, ``interpolate_split`` turns and translates independently.
+    No metric on SE(3) is bi-invariant: ``distance`` is the left-invariant |log(g^-1 h)|, which adds lengths
+    and radians; ``interpolate`` moves along a screw, ``interpolate_split`` turns and translates
+    independently.
 
     Examples:
         >>> import torch
@@ -68,7 +66,7 @@ class RigidMotionGroup(LieGroup):
         return g[..., :3, 3]
 
     def from_parts(self, R: Tensor, t: Tensor) -> Tensor:
-        """Assemble g from a rotation matrix (..., 3, 3) and a translation (..., 3), leading dimensions broadcast."""
+        """Assemble g from a rotation matrix (..., 3, 3) and a translation (..., 3)."""
         SO3._require_element(R, "R")
         require_last(t, 3, "t", "translations")
         R, t = promote(R, t)
@@ -79,7 +77,7 @@ class RigidMotionGroup(LieGroup):
         return torch.cat((top, _BOTTOM(top).expand(*top.shape[:-2], 1, 4)), -2)
 
     def from_quaternion(self, q_xyzw: Tensor, t: Tensor) -> Tensor:
-        """Assemble g from a quaternion (x, y, z, w) of any length but zero, (..., 4), and a translation (..., 3)."""
+        """Assemble g from a non-zero quaternion (x, y, z, w), (..., 4), and a translation (..., 3)."""
         return self.from_parts(SO3.from_quaternion(q_xyzw), t)
 
     def exp(self, xi: Tensor) -> Tensor:
@@ -130,17 +128,17 @@ class RigidMotionGroup(LieGroup):
         self._require_tangent(mu, "mu")
         p, momentum = mu[..., :3], mu[..., 3:]
         back = g[..., :3, :3].mT
-        return torch.cat((apply(back, p), apply(back, momentum - _cross(g[..., :3, 3], p))), -1)
+        return torch.cat((apply(back, p), apply(back, momentum - cross(g[..., :3, 3], p))), -1)
 
     def coadjoint_algebra(self, xi: Tensor, mu: Tensor) -> Tensor:
         """Compute (p x omega, L x omega + p x v) for xi = (v, omega) and mu = (p, L), (..., 6)."""
         self._require_tangent(xi, "xi")
         self._require_tangent(mu, "mu")
         v, omega, p, momentum = xi[..., :3], xi[..., 3:], mu[..., :3], mu[..., 3:]
-        return torch.cat((_cross(p, omega), _cross(momentum, omega) + _cross(p, v)), -1)
+        return torch.cat((cross(p, omega), cross(momentum, omega) + cross(p, v)), -1)
 
     def left_jacobian(self, xi: Tensor) -> Tensor:
-        """Compute [[J_l(phi), Q], [0, J_l(phi)]], Q the derivative of J_l at phi in the direction rho, (..., 6, 6)."""
+        """Compute [[J_l(phi), Q], [0, J_l(phi)]], Q = derivative of J_l(phi) along rho, (..., 6, 6)."""
         self._require_tangent(xi, "xi")
         rho, phi = xi[..., :3], xi[..., 3:]
         b, c, b_slope, c_slope = _scalar.bc_slopes(_scalar.squared_norm(phi))
@@ -176,7 +174,8 @@ class RigidMotionGroup(LieGroup):
         self._require_tangent(u, "u")
         rho, phi = u[..., :3], u[..., 3:]
         rotation = SO3.cayley_jacobian(phi)
-        # Row rho of (I - U/2)^-1 V (I + U/2)^-1, with y = (I - hat(phi)/2)^-1 rho: K (v - hat(w) y / 2), K = (I - hat(phi)/2)^-1.
+        # (I - U/2)^-1 V (I + U/2)^-1 has, with K = (I - hat(phi)/2)^-1,
+        # the translation K (v + hat(K^T rho) w / 2).
         inverse = self._half_inverse(phi)
         corner = product(inverse, 0.5 * _rotation.hat(self._half_translation(-phi, rho)))
         top = torch.cat((inverse, corner), -1)
@@ -193,7 +192,7 @@ class RigidMotionGroup(LieGroup):
         return torch.cat((top, torch.cat((torch.zeros_like(rotation), rotation), -1)), -2)
 
     def interpolate_split(self, g: Tensor, h: Tensor, s: Tensor | float) -> Tensor:
-        """Turn along the geodesic of SO(3) and translate along the straight line, s of shape (...), (..., 4, 4)."""
+        """Turn along the geodesic of SO(3), translate along the straight line, for s of shape (...)."""
         self._require_element(g, "g")
         self._require_element(h, "h")
         start, end = g[..., :3, 3], h[..., :3, 3]
@@ -215,7 +214,7 @@ class RigidMotionGroup(LieGroup):
         )
 
     def project(self, M: Tensor) -> Tensor:
-        """Compute the rigid motion with the nearest rotation, the same translation and the exact last row, (..., 4, 4)."""
+        """Compute the rigid motion with the nearest rotation and the same translation, (..., 4, 4)."""
         self._require_element(M, "M")
         return self.from_parts(SO3.project(M[..., :3, :3]), M[..., :3, 3])
 
@@ -225,7 +224,7 @@ class RigidMotionGroup(LieGroup):
         return self.from_parts(SO3.polish(g[..., :3, :3]), g[..., :3, 3])
 
     def residual(self, g: Tensor) -> Tensor:
-        """Compute the largest of the defects of the rotation and of the last row; NaN where t is not finite, shape (...)."""
+        """Compute the larger defect of rotation and last row, NaN where t is not finite, shape (...)."""
         self._require_element(g, "g")
         row = (g[..., 3:, :] - _BOTTOM(g)).abs().amax((-2, -1))
         return torch.maximum(SO3.residual(g[..., :3, :3]), row) + 0 * g[..., :3, 3].sum(-1)

@@ -11,18 +11,20 @@ from . import _rotation, _scalar
 from ._checks import require_last
 from ._constants import Series
 from ._group import LieGroup
-from ._linalg import product, promote
+from ._linalg import cross, product
 
 # arcsin(s)^2 / s^2 as a series in s^2
 _ARCSINE_SQUARED = Series([[0.5 * 4**k / (k * k * comb(2 * k, k)) for k in range(1, 16)]], radius=0.01)
 
 
 class RotationGroup(LieGroup):
-    """Rotation matrices R (..., 3, 3), body to world: R p turns the components of p in the body into those in the world.
+    """Rotation matrices R (..., 3, 3), body to world.
 
-    Tangent coordinates are rotation vectors phi (..., 3) in radians with hat(phi) p = phi x p. Quaternions are ordered
-    (x, y, z, w). Every function is right to rounding, with its first and second derivatives, at the identity, in between
-    and near half turns. At an angle of exactly pi the logarithm jumps between n pi and -n pi; one of them is returned.
+    R p turns the components of p in the body frame into those in the world frame. Tangent coordinates are
+    rotation vectors phi (..., 3) in radians with hat(phi) p = phi x p. Quaternions are (x, y, z, w).
+
+    Every function is right to rounding, with its first and second derivatives, at the identity, between
+    and near half turns. At an angle of exactly pi the logarithm, which jumps there, is n pi or -n pi.
 
     Examples:
         >>> import torch
@@ -69,7 +71,7 @@ class RotationGroup(LieGroup):
         """Compute mu x xi, (..., 3): the free rigid body obeys mu' = mu x omega in the body frame."""
         self._require_tangent(xi, "xi")
         self._require_tangent(mu, "mu")
-        return torch.linalg.cross(*promote(mu, xi))
+        return cross(mu, xi)
 
     def left_jacobian(self, xi: Tensor) -> Tensor:
         """Compute J_l = I + B hat(xi) + C hat(xi)^2, (..., 3, 3)."""
@@ -83,7 +85,7 @@ class RotationGroup(LieGroup):
         return _rotation.quadratic(xi, -0.5, _scalar.d(_scalar.squared_norm(xi)))
 
     def cayley(self, u: Tensor) -> Tensor:
-        """Compute the rotation by 2 atan(|u|/2) about u, a rational function of u, (..., 3) to (..., 3, 3)."""
+        """Compute the rotation by 2 atan(|u|/2) about u, rational in u, (..., 3) to (..., 3, 3)."""
         self._require_tangent(u, "u")
         return _rotation.matrix_from_any(torch.cat((0.5 * u, torch.ones_like(u[..., :1])), -1))
 
@@ -106,15 +108,22 @@ class RotationGroup(LieGroup):
         return eye - 0.5 * self.hat(u) + half.unsqueeze(-1) * half.unsqueeze(-2)
 
     def distance(self, g: Tensor, h: Tensor) -> Tensor:
-        """Compute the angle of g^-1 h in [0, pi] radians, shape (...). Not differentiable at g = h, where the slope is 0."""
+        """Compute the angle of g^-1 h in [0, pi] radians, shape (...); at g = h the slope is taken as 0."""
         sine, cosine = self._sine_cosine(g, h)
         return torch.atan2(torch.linalg.vector_norm(sine, dim=-1), cosine.squeeze(-1))
 
     def squared_distance(self, g: Tensor, h: Tensor) -> Tensor:
-        """Compute the squared angle of g^-1 h in square radians, shape (...).
+        """Compute the squared angle of g^-1 h, shape (...), in square radians.
 
-        Twice differentiable at g = h, where the slope is 0; its slope stays finite up to half turns, and is taken as 0 at
-        a half turn, where the angle has a kink.
+        Twice differentiable at g = h, where the slope is 0. The slope stays finite up to half turns, and is
+        taken as 0 at a half turn, where the angle has a kink.
+
+        Args:
+            g: Rotation, shape (..., 3, 3).
+            h: Rotation, shape (..., 3, 3).
+
+        Returns:
+            Squared angle, shape (...).
         """
         sine, cosine = self._sine_cosine(g, h)
         x = _scalar.squared_norm(sine)
@@ -137,19 +146,41 @@ class RotationGroup(LieGroup):
         )
 
     def project(self, M: Tensor) -> Tensor:
-        """Compute the rotation nearest to any matrix in the Frobenius norm, by a singular value decomposition, (..., 3, 3).
+        """Compute the rotation nearest to any matrix in the Frobenius norm.
 
-        For matrices that are rotations up to rounding, ``polish`` is cheaper and has better derivatives.
+        By a singular value decomposition that is not differentiated (its derivative is infinite at equal
+        singular values, as every rotation has); two Newton steps on the nearest rotation carry the first and
+        second derivatives. For rotations up to rounding ``polish`` is cheaper.
+
+        Args:
+            M: Matrices, shape (..., 3, 3).
+
+        Returns:
+            Rotations, shape (..., 3, 3); NaN where no rotation is nearest, as for M = 0.
         """
         self._require_element(M, "M")
-        u, _, vt = torch.linalg.svd(M)
-        sign = torch.linalg.det(product(u, vt)).sign().reshape(*M.shape[:-2], 1, 1)
-        return product(torch.cat((u[..., :2], u[..., 2:] * sign), -1), vt)
+        u, _, vt = torch.linalg.svd(M.detach())
+        sign = torch.linalg.det(product(u, vt)).sign().unsqueeze(-1).unsqueeze(-1)
+        rotation = product(torch.cat((u[..., :2], u[..., 2:] * sign), -1), vt)
+        eye = torch.eye(3, dtype=M.dtype, device=M.device)
+        for _ in range(2):
+            stretch = product(rotation.mT, M)
+            trace = stretch.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+            slope = trace * eye - 0.5 * (stretch + stretch.mT)
+            turn = torch.linalg.solve_ex(slope, 2 * _rotation.vee(stretch))[0]
+            rotation = product(rotation, self.exp(turn))
+        return rotation
 
     def polish(self, g: Tensor) -> Tensor:
-        """Compute one Newton-Schulz step g (3 I - g^T g) / 2 towards the group: it squares the defect, (..., 3, 3).
+        """Compute one Newton-Schulz step g (3 I - g^T g) / 2 towards the group, (..., 3, 3).
 
-        Differentiable everywhere, for defects below about 0.1: 1e-5 becomes 1e-10.
+        It squares the defect, which must be below about 0.1: 1e-5 becomes 1e-10.
+
+        Args:
+            g: Matrices near the group, shape (..., 3, 3).
+
+        Returns:
+            Matrices nearer to the group, shape (..., 3, 3).
         """
         self._require_element(g, "g")
         return 1.5 * g - 0.5 * product(g, product(g.mT, g))
@@ -162,12 +193,12 @@ class RotationGroup(LieGroup):
         return torch.maximum(orthogonality, (torch.linalg.det(g) - 1).abs())
 
     def from_quaternion(self, q_xyzw: Tensor) -> Tensor:
-        """Compute the rotation matrix of a quaternion (x, y, z, w) of any length but zero, (..., 4) to (..., 3, 3)."""
+        """Compute the rotation matrix of a non-zero quaternion (x, y, z, w), (..., 4) to (..., 3, 3)."""
         require_last(q_xyzw, 4, "q_xyzw", "quaternions x, y, z, w")
         return _rotation.matrix_from_any(q_xyzw)
 
     def to_quaternion(self, g: Tensor) -> Tensor:
-        """Compute the unit quaternion (x, y, z, w) with w >= 0 of a rotation matrix, (..., 3, 3) to (..., 4)."""
+        """Compute the unit quaternion (x, y, z, w), w >= 0, of a rotation matrix, (..., 4)."""
         self._require_element(g, "g")
         q = _rotation.flip(_rotation.candidate_from_matrix(g))
         return q * _scalar.squared_norm(q).rsqrt()

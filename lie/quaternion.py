@@ -1,7 +1,7 @@
 """Unit quaternions as plain tensors (..., 4) in the order x, y, z, w: a storage and fast path for rotations.
 
-q and -q are the same rotation. ``multiply(a, b)`` turns by b first, like the product of matrices. Leading dimensions
-broadcast; results have the dtype that ``torch.result_type`` gives.
+q and -q are the same rotation. ``multiply(a, b)`` turns by b first, like the product of matrices. Leading
+dimensions broadcast; results have the dtype that ``torch.result_type`` gives.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 from . import _rotation
 from ._checks import require_last, require_matrix
 from ._converters import quat_wxyz_from_xyzw, quat_xyzw_from_wxyz
-from ._linalg import promote
+from ._linalg import cross, promote
 from ._scalar import squared_norm
 
 __all__ = [
@@ -67,7 +67,7 @@ def normalize(q: Tensor) -> Tensor:
 
 
 def canonical(q: Tensor) -> Tensor:
-    """Choose between q and -q the one with w > 0; where w = 0, the one whose first non-zero component is positive, (..., 4)."""
+    """Choose of q and -q the one with w > 0 or, at w = 0, with a positive first non-zero entry."""
     _require(q, "q")
     x, y, z, w = (q[..., i : i + 1].detach() for i in range(4))
     leading = torch.where(w != 0, w, torch.where(x != 0, x, torch.where(y != 0, y, z)))
@@ -81,7 +81,7 @@ def exp(phi: Tensor) -> Tensor:
 
 
 def log(q: Tensor) -> Tensor:
-    """Compute the rotation vector, of length at most pi, of a quaternion of any length but zero, (..., 4) to (..., 3)."""
+    """Compute the rotation vector, of length at most pi, of a non-zero quaternion, (..., 3)."""
     _require(q, "q")
     return _rotation.vector_from_candidate(q)
 
@@ -99,16 +99,15 @@ def from_matrix(R: Tensor) -> Tensor:
 
 
 def rotate(q: Tensor, points: Tensor) -> Tensor:
-    """Turn points (..., 3) by unit quaternions (..., 4): p + w t + v x t with t = 2 v x p, leading dimensions broadcast."""
+    """Turn points (..., 3) by unit quaternions (..., 4): p + w t + v x t with t = 2 v x p."""
     _require(q, "q")
     require_last(points, 3, "points", "points in space")
-    q, points = promote(q, points)
     v, w = q[..., :3], q[..., 3:]
-    t = 2 * torch.linalg.cross(v, points)
-    return torch.addcmul(points, w, t) + torch.linalg.cross(v, t)
+    t = 2 * cross(v, points)
+    return torch.addcmul(points, w, t) + cross(v, t)
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
-    """Compute the angle in [0, pi] radians between two rotations, shape (...), whatever the signs and lengths."""
+    """Compute the angle in [0, pi] radians between two rotations of any sign and length, shape (...)."""
     q = multiply(conjugate(a), b)
     return 2 * torch.atan2(torch.linalg.vector_norm(q[..., :3], dim=-1), q[..., 3].abs())

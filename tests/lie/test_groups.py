@@ -1,0 +1,55 @@
+"""The shipped groups, and two that the library does not ship, against the laws of a Lie group."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lie import SE3, SO3, LieGroup
+from lie.testing import LieGroupSuite
+
+
+class Heisenberg(LieGroup):
+    """Upper unitriangular 3 x 3 matrices, known by its basis alone."""
+
+    name, dim, matrix_dim = "Heisenberg", 3, 3
+    cayley_closed = True
+
+    def basis(self, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+        basis = torch.zeros(3, 3, 3, dtype=dtype, device=device)
+        basis[0, 0, 1] = basis[1, 1, 2] = basis[2, 0, 2] = 1
+        return basis
+
+
+class SpecialLinear(LieGroup):
+    """SL(3), whose Cayley transform leaves the group, in a basis that is not orthonormal."""
+
+    name, dim, matrix_dim = "SL3", 8, 3
+
+    def basis(self, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+        basis = torch.zeros(8, 3, 3, dtype=dtype, device=device)
+        pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
+        for k, (i, j) in enumerate(pairs):
+            basis[k, i, j] = 1
+        basis[6, 0, 0] = basis[7, 1, 1] = 1
+        basis[6, 1, 1] = basis[7, 2, 2] = -1
+        return basis
+
+
+class TestSO3(LieGroupSuite):
+    group = SO3
+
+
+class TestSE3(LieGroupSuite):
+    group = SE3
+    point_dim = 3
+
+
+class TestHeisenberg(LieGroupSuite):
+    group = Heisenberg()
+    compiled = ("exp", "inverse", "Ad", "ad", "left_jacobian")
+
+
+class TestSpecialLinear(LieGroupSuite):
+    group = SpecialLinear()
+    compiled = ("exp", "inverse", "Ad", "ad", "left_jacobian")
