@@ -12,16 +12,17 @@ A loop of one's own::
             bar.update(step, loss=result.loss, lr=lr)
 """
 
+from .._registry import build, register, registered
 from ._batches import Batch, Batches, WindowSet
 from ._checkpoint import Checkpointer, Restored
 from ._early_stopping import EarlyStopping
 from ._errors import CheckpointError, NonFiniteLossError
-from ._fit import StepInfo, fit
+from ._fit import fit
 from ._history import History
 from ._model_file import describe, load, load_weights, save
 from ._optimizers import make_optimizer
 from ._progress import TrainingProgress
-from ._registry import build, register, registered
+from ._run import StepInfo
 from ._schedule import LearningRate, constant, cosine
 from ._step import StepResult, evaluate, train_step
 

@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .._registry import config_of
 from ._batches import Batches
 from ._document import Document, read_document, write_document
 from ._errors import CheckpointError
 from ._history import History
 from ._model_file import versions, write_weights
-from ._registry import config_of
 from ._tree import decode, encode
 from ._weights import check_finite, check_weights, weights_of
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._registry import build, config_of
 from ._document import read_document, write_document
 from ._errors import CheckpointError
-from ._registry import build, config_of
 from ._weights import check_finite, check_weights, weights_of
 
 _KINDS = ("model", "checkpoint")
