@@ -33,11 +33,17 @@ def run_block(b, C, P, U, done, steps, stride, X, observe_stride, O, codes, fail
     count = C.shape[0]
     A = np.zeros((ROWS, L))
     code = np.zeros(L, dtype=np.int64)
+    stopped = np.zeros(L, dtype=np.int64)
     base = b * L
     live = min(L, count - base)
+    moving = 0
     for l in range(L):
         lane = base + min(l, live - 1)
         code[l] = codes[lane]
+        if code[l] >= 2:
+            stopped[l] = code[l]
+        elif l < live:
+            moving += 1
         for r in range({carry}):
             A[r, l] = C[lane, r]
     for k in range(steps):
@@ -46,12 +52,16 @@ def run_block(b, C, P, U, done, steps, stride, X, observe_stride, O, codes, fail
                 lane = min(base + min(l, live - 1), U.shape[1] - 1)
                 for r in range(U.shape[2]):
                     A[{control} + r, l] = U[k, lane, r]
-        worst = step(A, P, code)
         n = done + k + 1
-        if worst >= 2:
-            for l in range(live):
-                if code[l] >= 2 and failed_at[base + l] < 0:
-                    failed_at[base + l] = n
+        if moving > 0 and step(A, P, code) >= 2:
+            for l in range(L):
+                if stopped[l] >= 2:
+                    code[l] = stopped[l]
+                elif code[l] >= 2:
+                    stopped[l] = code[l]
+                    if l < live:
+                        failed_at[base + l] = n
+                        moving -= 1
         if stride > 0 and n % stride == 0:
             finish(A, P)
             row = n // stride - done // stride - 1
@@ -83,6 +93,22 @@ def start_all(X, P, C):
                 C[base + l, r] = A[r, l]
 
 
+def read_all(C, P, X, O):
+    A = np.zeros((ROWS, L))
+    for base in range(0, C.shape[0], L):
+        live = min(L, C.shape[0] - base)
+        for l in range(L):
+            for r in range({carry}):
+                A[r, l] = C[base + min(l, live - 1), r]
+        finish(A, P)
+        observe(A, P)
+        for l in range(live):
+            for r in range({state_size}):
+                X[base + l, r] = A[{state} + r, l]
+            for r in range({observed_size}):
+                O[base + l, r] = A[{observed} + r, l]
+
+
 def run_serial(C, P, U, done, steps, stride, X, observe_stride, O, codes, failed_at):
     for b in range((C.shape[0] + L - 1) // L):
         run_block(b, C, P, U, done, steps, stride, X, observe_stride, O, codes, failed_at)
@@ -93,8 +119,8 @@ def run_parallel(C, P, U, done, steps, stride, X, observe_stride, O, codes, fail
         run_block(b, C, P, U, done, steps, stride, X, observe_stride, O, codes, failed_at)
 '''
 
-_PLAIN = '@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})\n'
-_PARALLEL = '@njit(cache=True, parallel=True, error_model="numpy", fastmath={"contract", "nsz"})\n'
+_PLAIN = '@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})\n'
+_PARALLEL = '@njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath={"contract", "nsz"})\n'
 
 
 @dataclass
@@ -175,7 +201,7 @@ def load_kernel(program: KernelProgram, lanes: int) -> ModuleType:
         lanes: Number of trajectories in a block.
 
     Returns:
-        The module with ``start_all``, ``run_serial`` and ``run_parallel``.
+        The module with ``start_all``, ``read_all``, ``run_serial`` and ``run_parallel``.
     """
     source = program.source(lanes)
     name = "kernel_" + hashlib.sha256(source.encode()).hexdigest()[:20]

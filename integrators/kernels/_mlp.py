@@ -59,7 +59,7 @@ class EmittedLayers:
         """Add code for the outputs; slopes of the hidden units are kept for ``emit_backward``.
 
         Args:
-            inputs: Consecutive rows of the inputs.
+            inputs: Rows of the inputs.
 
         Returns:
             Rows of the outputs.

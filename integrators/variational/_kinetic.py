@@ -32,11 +32,11 @@ def apply(matrix: Tensor, vector: Tensor) -> Tensor:
     """Matrix times vector, one matrix for all or one for each.
 
     Args:
-        matrix: ``(3, 3)`` or ``(..., 3, 3)``.
-        vector: ``(..., 3)``.
+        matrix: ``(n, n)`` or ``(..., n, n)``.
+        vector: ``(..., n)``.
 
     Returns:
-        ``(..., 3)``.
+        ``(..., n)``.
     """
     if matrix.ndim == 2:
         return vector @ matrix.mT
@@ -47,11 +47,11 @@ def solve(matrix: Tensor, vector: Tensor) -> Tensor:
     """Solve small linear systems, one matrix for all right sides or one for each.
 
     Args:
-        matrix: ``(3, 3)`` or ``(..., 3, 3)``.
-        vector: ``(..., 3)``.
+        matrix: ``(n, n)`` or ``(..., n, n)``.
+        vector: ``(..., n)``.
 
     Returns:
-        ``(..., 3)``; not finite where the matrix is singular.
+        ``(..., n)``; not finite where the matrix is singular.
     """
     if matrix.ndim == 2:
         return vector @ torch.linalg.inv_ex(matrix)[0].mT
@@ -72,8 +72,8 @@ def skew(a: Tensor) -> Tensor:
     return torch.stack((o, -z, y, z, o, -x, -y, x, o), dim=-1).unflatten(-1, (3, 3))
 
 
-class RotationKinetic(ABC):
-    """A discrete kinetic term on SO(3); stateless.
+class DiscreteKinetic(ABC):
+    """A discrete kinetic term on a group of dimension ``n``; stateless.
 
     Attributes:
         name: Word by which users and files choose the term.
@@ -83,42 +83,55 @@ class RotationKinetic(ABC):
     name: str
     admits: float
 
+    def admissible(self, z: Tensor, a: Tensor, inertia: Tensor) -> Tensor:
+        """Whether roots are on the physical branch, the one that starts at rest, ``(...)``.
+
+        Args:
+            z: Roots ``(..., n)``.
+            a: Scaled impulse ``(..., n)``.
+            inertia: ``J``.
+
+        Returns:
+            True where they are.
+        """
+        return ~(torch.linalg.vector_norm(z, dim=-1) > self.admits)
+
     @abstractmethod
     def impulse(self, z: Tensor, inertia: Tensor) -> Tensor:
         """Scaled impulse ``a(z)``.
 
         Args:
-            z: Cayley coordinates ``(..., 3)``.
-            inertia: ``J``, ``(3, 3)`` or ``(..., 3, 3)``.
+            z: Coordinates of the displacement ``(..., n)``.
+            inertia: ``J``, ``(n, n)`` or ``(..., n, n)``.
 
         Returns:
-            ``a``, ``(..., 3)``.
+            ``a``, ``(..., n)``.
         """
 
     @abstractmethod
     def residual(self, z: Tensor, a: Tensor, inertia: Tensor) -> Tensor:
-        """The function of ``z`` that vanishes at the solution, ``(..., 3)``.
+        """The function of ``z`` that vanishes at the solution, ``(..., n)``.
 
         Args:
-            z: Cayley coordinates ``(..., 3)``.
-            a: Scaled impulse ``(..., 3)``.
+            z: Coordinates of the displacement ``(..., n)``.
+            a: Scaled impulse ``(..., n)``.
             inertia: ``J``.
 
         Returns:
-            Residual ``(..., 3)``, in the unit of ``a``.
+            Residual ``(..., n)``, in the unit of ``a``.
         """
 
     @abstractmethod
     def jacobian(self, z: Tensor, a: Tensor, inertia: Tensor) -> Tensor:
-        """Derivative of ``residual`` with respect to ``z``, ``(..., 3, 3)``.
+        """Derivative of ``residual`` with respect to ``z``, ``(..., n, n)``.
 
         Args:
-            z: Cayley coordinates ``(..., 3)``.
-            a: Scaled impulse ``(..., 3)``.
+            z: Coordinates of the displacement ``(..., n)``.
+            a: Scaled impulse ``(..., n)``.
             inertia: ``J``.
 
         Returns:
-            Jacobian ``(..., 3, 3)``.
+            Jacobian ``(..., n, n)``.
         """
 
     @abstractmethod
@@ -126,11 +139,11 @@ class RotationKinetic(ABC):
         """Transpose of the derivative of ``residual`` with respect to ``a`` and ``J``.
 
         Args:
-            z: Solution ``(..., 3)``.
-            multiplier: ``(..., 3)``.
+            z: Solution ``(..., n)``.
+            multiplier: ``(..., n)``.
 
         Returns:
-            The cotangents of ``a`` ``(..., 3)`` and of ``J`` ``(..., 3, 3)``, the latter symmetric.
+            The cotangents of ``a`` ``(..., n)`` and of ``J`` ``(..., n, n)``, the latter symmetric.
         """
 
     @abstractmethod
@@ -138,16 +151,16 @@ class RotationKinetic(ABC):
         """Derivative of ``residual`` along tangents of ``a`` and ``J``.
 
         Args:
-            z: Solution ``(..., 3)``.
-            a_tangent: ``(..., 3)``.
-            inertia_tangent: ``(3, 3)`` or ``(..., 3, 3)``, or ``None`` for zero.
+            z: Solution ``(..., n)``.
+            a_tangent: ``(..., n)``.
+            inertia_tangent: ``(n, n)`` or ``(..., n, n)``, or ``None`` for zero.
 
         Returns:
-            Tangent of the residual ``(..., 3)``.
+            Tangent of the residual ``(..., n)``.
         """
 
 
-class TraceKinetic(RotationKinetic):
+class TraceKinetic(DiscreteKinetic):
     """The term ``tr((I - Z) J_d) / h`` of Moser and Veselov, which LieFVIN uses.
 
     ``S(a) = Z J_d - J_d Z^T``, that is ``a = 2 (J z + z x J z) / (1 + |z|^2)``. It conserves the energy of a free body
@@ -180,7 +193,7 @@ class TraceKinetic(RotationKinetic):
         return change if inertia_tangent is None else change - 2 * apply(inertia_tangent, z)
 
 
-class CayleyKinetic(RotationKinetic):
+class CayleyKinetic(DiscreteKinetic):
     """The term ``(2 / h) z^T J z``, the energy of the Cayley-retracted velocity.
 
     ``a = 2 (I + S(z) + z z^T) J z``. Order 2 with errors about 2.3 times those of the trace term, but solvable at any
@@ -217,4 +230,4 @@ class CayleyKinetic(RotationKinetic):
         return a_tangent - 2 * (change + cross(z, change) + z * dot(z, change))
 
 
-KINETIC_TERMS: dict[str, RotationKinetic] = {term.name: term for term in (TraceKinetic(), CayleyKinetic())}
+KINETIC_TERMS: dict[str, DiscreteKinetic] = {term.name: term for term in (TraceKinetic(), CayleyKinetic())}

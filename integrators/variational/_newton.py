@@ -1,4 +1,4 @@
-"""Batched Newton iteration for the implicit equation of one rotation step."""
+"""Batched Newton iteration for the implicit equation of one step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._status import Status
-from ._kinetic import RotationKinetic, TraceKinetic, dot, solve
+from ._kinetic import DiscreteKinetic, TraceKinetic, dot, solve
 
 PLAIN_ITERATIONS = 8
 DAMPED_ITERATIONS = 60
@@ -16,33 +16,33 @@ STAGNATED = 1e4
 
 
 def solve_step(
-    kinetic: RotationKinetic, a: Tensor, inertia: Tensor, isotropic: bool = False
+    kinetic: DiscreteKinetic, a: Tensor, inertia: Tensor, isotropic: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Find the rotation that a scaled impulse causes; no derivatives are recorded.
+    """Find the displacement that a scaled impulse causes; no derivatives are recorded.
 
     Newton's method from ``z = J^-1 a / 2``, stopped when the residual reaches rounding level in every sample. Samples
     that plain iterations do not settle are solved again with a damped step.
 
     Args:
         kinetic: The discrete kinetic term.
-        a: Scaled impulses ``(..., 3)``.
-        inertia: ``J``, ``(3, 3)`` or ``(..., 3, 3)``.
+        a: Scaled impulses ``(..., n)``.
+        inertia: ``J``, ``(n, n)`` or ``(..., n, n)``.
         isotropic: Whether ``J`` is a multiple of the identity, for which the trace term has a closed form.
 
     Returns:
-        ``z`` ``(..., 3)`` and codes of ``Status`` ``(...)`` (int8).
+        ``z`` ``(..., n)`` and codes of ``Status`` ``(...)`` (int8).
     """
     with torch.no_grad():
+        guess = 0.5 * solve(inertia, a)
+        start = guess
         if isotropic and isinstance(kinetic, TraceKinetic):
             start = isotropic_solution(a, inertia[..., 0, 0].unsqueeze(-1))
-        else:
-            start = 0.5 * solve(inertia, a)
-        scale = a.abs().amax(-1)
-        z, error = _plain(kinetic, start, a, inertia, scale)
-        tolerance = STAGNATED * torch.finfo(a.dtype).eps * scale
-        if not _all_admissible(kinetic, z, error, tolerance):
-            z, error = _damped(kinetic, start, a, inertia, scale)
-        return z, _classify(kinetic, 0.5 * solve(inertia, a), z, error, tolerance)
+        z = _plain(kinetic, start, a, inertia)
+        status = classify(kinetic, guess, z, a, inertia)
+        if status.numel() and int(status.max()) >= Status.NOT_CONVERGED:
+            z = _damped(kinetic, start, a, inertia)
+            status = classify(kinetic, guess, z, a, inertia)
+        return z, status
 
 
 def isotropic_solution(a: Tensor, moment: Tensor) -> Tensor:
@@ -58,26 +58,20 @@ def isotropic_solution(a: Tensor, moment: Tensor) -> Tensor:
     return a / (moment + (moment * moment - dot(a, a)).sqrt())
 
 
-def _plain(
-    kinetic: RotationKinetic, z: Tensor, a: Tensor, inertia: Tensor, scale: Tensor
-) -> tuple[Tensor, Tensor]:
-    goal = CONVERGED * torch.finfo(a.dtype).eps * scale
+def _plain(kinetic: DiscreteKinetic, z: Tensor, a: Tensor, inertia: Tensor) -> Tensor:
+    goal = CONVERGED * _rounding(a)
     residual = kinetic.residual(z, a, inertia)
-    error = residual.abs().amax(-1)
     for _ in range(PLAIN_ITERATIONS):
-        if bool((error <= goal).all()):
+        if bool((residual.abs().amax(-1) <= goal).all()):
             break
         z = z - solve(kinetic.jacobian(z, a, inertia), residual)
         residual = kinetic.residual(z, a, inertia)
-        error = residual.abs().amax(-1)
-    return z, error
+    return z
 
 
-def _damped(
-    kinetic: RotationKinetic, z: Tensor, a: Tensor, inertia: Tensor, scale: Tensor
-) -> tuple[Tensor, Tensor]:
+def _damped(kinetic: DiscreteKinetic, z: Tensor, a: Tensor, inertia: Tensor) -> Tensor:
     """Newton's method that only accepts steps which lower the residual, and halves the others."""
-    goal = CONVERGED * torch.finfo(a.dtype).eps * scale
+    goal = CONVERGED * _rounding(a)
     residual = kinetic.residual(z, a, inertia)
     error = residual.abs().amax(-1)
     length = torch.ones_like(error)
@@ -93,23 +87,33 @@ def _damped(
         residual = torch.where(better.unsqueeze(-1), trial_residual, residual)
         error = torch.where(better, trial_error, error)
         length = torch.where(better, (2 * length).clamp(max=1.0), 0.5 * length)
-    return z, error
+    return z
 
 
-def _all_admissible(kinetic: RotationKinetic, z: Tensor, error: Tensor, tolerance: Tensor) -> bool:
-    size = torch.linalg.vector_norm(z, dim=-1)
-    return bool(((error <= tolerance) & (size <= kinetic.admits)).all())
+def _rounding(a: Tensor) -> Tensor:
+    return torch.finfo(a.dtype).eps * a.abs().amax(-1)
 
 
-def _classify(kinetic: RotationKinetic, start: Tensor, z: Tensor, error: Tensor, tolerance: Tensor) -> Tensor:
-    size = torch.linalg.vector_norm(z, dim=-1)
-    turn = 2 * torch.linalg.vector_norm(start, dim=-1)
-    status = torch.zeros_like(size, dtype=torch.int8)
-    if kinetic.admits < float("inf"):
+def classify(kinetic: DiscreteKinetic, start: Tensor, z: Tensor, a: Tensor, inertia: Tensor) -> Tensor:
+    """Judge candidates for the solution of the step equation.
+
+    Args:
+        kinetic: The discrete kinetic term.
+        start: ``J^-1 a / 2`` ``(..., n)``.
+        z: The candidates ``(..., n)``.
+        a: Scaled impulses ``(..., n)``.
+        inertia: ``J``, ``(n, n)`` or ``(..., n, n)``.
+
+    Returns:
+        Codes of ``Status`` ``(...)`` (int8).
+    """
+    settled = kinetic.residual(z, a, inertia).abs().amax(-1) <= STAGNATED * _rounding(a)
+    status = torch.zeros_like(settled, dtype=torch.int8)
+    bounded = kinetic.admits < float("inf")
+    if bounded:
+        turn = 2 * torch.linalg.vector_norm(start, dim=-1)
         status = status.masked_fill(turn > COMFORTABLE_ANGLE, int(Status.LARGE_STEP))
-    unsettled = ~(error <= tolerance)
-    beyond = int(Status.UNSOLVABLE if kinetic.admits < float("inf") else Status.NOT_CONVERGED)
-    status = status.masked_fill(unsettled, beyond)
-    status = status.masked_fill(size > kinetic.admits, int(Status.UNSOLVABLE))
+    status = status.masked_fill(~settled, int(Status.UNSOLVABLE if bounded else Status.NOT_CONVERGED))
+    status = status.masked_fill(~kinetic.admissible(z, a, inertia), int(Status.UNSOLVABLE))
     finite = torch.isfinite(start).all(-1)
     return status.masked_fill(~finite, int(Status.NON_FINITE))

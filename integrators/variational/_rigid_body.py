@@ -16,7 +16,16 @@ from ..kernels import KernelProgram
 from ._implicit import solve_rotation
 from ._kernel import RigidBodyKernel
 from ._kinetic import KINETIC_TERMS, apply, cross, dot, solve
-from ._slots import ArrayLike, Configuration, as_constant, as_inertia, as_matrix, as_potential, takes_configuration
+from ._slots import (
+    ArrayLike,
+    Configuration,
+    ConstantScalar,
+    as_constant,
+    as_inertia,
+    as_matrix,
+    as_potential,
+    takes_configuration,
+)
 from ._space import configuration_space, rigid_body_space
 
 
@@ -173,9 +182,10 @@ class RigidBodyIntegrator(FlowMap):
         value = as_constant(mass, "mass", ())
         if value <= 0:
             raise ValueError(f"mass: expected a positive mass in kg, got {float(value)}")
-        return _Scalar(value)
+        return ConstantScalar(value)
 
-    def _identity_configuration(self) -> Configuration:
+    def identity_configuration(self) -> Configuration:
+        """``(I,)`` or ``(0, I)`` in the dtype and on the device of the map."""
         dtype = self.dtype or torch.float64
         tensors = [*self.parameters(), *self.buffers()]
         device = tensors[0].device if tensors else torch.device("cpu")
@@ -186,7 +196,7 @@ class RigidBodyIntegrator(FlowMap):
         if self.input_gain is None:
             return 0
         with torch.no_grad():
-            gain = self.input_gain(*(self._identity_configuration() if self.gain_varies else ()))
+            gain = self.input_gain(*(self.identity_configuration() if self.gain_varies else ()))
         rows = 6 if self.translates else 3
         if gain.ndim != 2 or gain.shape[0] != rows:
             raise ValueError(f"input_gain: expected a module returning (..., {rows}, m), got {tuple(gain.shape)}")
@@ -196,7 +206,7 @@ class RigidBodyIntegrator(FlowMap):
         if self.dissipation is None:
             return
         with torch.no_grad():
-            matrix = self.dissipation(*(self._identity_configuration() if self.damping_varies else ()))
+            matrix = self.dissipation(*(self.identity_configuration() if self.damping_varies else ()))
         rates = torch.linalg.eigvalsh(0.5 * (matrix + matrix.mT))
         if rates.min() < -1e-9 * rates.abs().max():
             raise ValueError(
@@ -429,17 +439,3 @@ class RigidBodyIntegrator(FlowMap):
         body = torch.cat((torch.cat((heavy, zero), dim=-1), torch.cat((zero, k.inertia), dim=-1)), dim=-2)
         velocity = solve(body + damping, torch.cat((apply(rotation.mT, momentum), pi), dim=-1))
         return apply(k.inertia, velocity[..., 3:]), k.mass * apply(rotation, velocity[..., :3])
-
-
-class _Scalar(nn.Module):
-    """A constant number."""
-
-    value: Tensor
-
-    def __init__(self, value: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("value", value)
-
-    def forward(self) -> Tensor:
-        return self.value
-

@@ -247,6 +247,25 @@ class ConstantMatrix(nn.Module):
         return self.matrix
 
 
+class ConstantScalar(nn.Module):
+    """A constant number, such as a known mass."""
+
+    value: Tensor
+
+    def __init__(self, value: Tensor) -> None:
+        """Store the number.
+
+        Args:
+            value: ``()``.
+        """
+        super().__init__()
+        self.register_buffer("value", value)
+
+    def forward(self) -> Tensor:
+        """The number ``()``."""
+        return self.value
+
+
 def takes_configuration(module: Callable[..., Any]) -> bool:
     """Whether a slot has to be called with the configuration, judged from its signature.
 

@@ -1,0 +1,21 @@
+"""Networks that are flow maps, and the learned parts they are made of."""
+
+from ._inertia import LearnedMass, LogCholeskyInertia, RealisableInertia
+from ._liefvin import GaugeWarning, LieFVIN
+from ._matrix_fields import LearnedDamping, LearnedMatrix, NeuralDamping, NeuralGain
+from ._mlp import MLP
+from ._potential import NeuralPotential
+
+__all__ = [
+    "MLP",
+    "GaugeWarning",
+    "LearnedDamping",
+    "LearnedMass",
+    "LearnedMatrix",
+    "LieFVIN",
+    "LogCholeskyInertia",
+    "NeuralDamping",
+    "NeuralGain",
+    "NeuralPotential",
+    "RealisableInertia",
+]

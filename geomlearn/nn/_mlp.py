@@ -1,0 +1,124 @@
+"""Multilayer perceptrons whose gradient is written out, in torch and in kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from integrators.kernels import EmittedLayers, KernelBuilder, Layers
+
+Activation = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]
+
+
+def _silu_slope(s: Tensor, _: Tensor) -> Tensor:
+    g = torch.sigmoid(s)
+    return g * (1 + s * (1 - g))
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": (torch.tanh, lambda _, y: 1 - y * y),
+    "silu": (F.silu, _silu_slope),
+    "softplus": (F.softplus, lambda s, _: torch.sigmoid(s)),
+    "sin": (torch.sin, lambda s, _: torch.cos(s)),
+}
+"""Value of ``s``, and slope from ``s`` and the value."""
+
+
+class MLP(nn.Module):
+    """Fully connected network with smooth activations.
+
+    The gradient of a single output is computed layer by layer in plain tensor operations, which is faster than
+    asking autograd and differentiates like any other expression.
+
+    Attributes:
+        sizes: Widths from input to output.
+        activation: Name of the activation between the layers.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str = "tanh",
+        gain: float = 1.0,
+        dtype: torch.dtype = torch.float64,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Draw orthogonal weights and small biases.
+
+        Args:
+            sizes: Widths from input to output, at least two.
+            activation: ``"tanh"``, ``"silu"``, ``"softplus"`` or ``"sin"``.
+            gain: Factor on the weights of the last layer.
+            dtype: Floating-point type.
+            generator: Source of the random weights; torch's default generator if not given.
+
+        Raises:
+            ValueError: If the activation is unknown or there are fewer than two sizes.
+        """
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation: expected one of {sorted(ACTIVATIONS)}, got {activation!r}")
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise ValueError(f"sizes: expected at least two positive widths, got {list(sizes)}")
+        self.sizes, self.activation = tuple(sizes), activation
+        self.layers = nn.ModuleList(nn.Linear(a, b, dtype=dtype) for a, b in zip(sizes, sizes[1:]))
+        with torch.no_grad():
+            for layer in self.layers:
+                nn.init.orthogonal_(layer.weight, generator=generator)
+                bound = layer.in_features**-0.5
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+            self.layers[-1].weight.mul_(gain)
+            self.layers[-1].bias.mul_(gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluate the network.
+
+        Args:
+            x: Inputs ``(..., sizes[0])``.
+
+        Returns:
+            Outputs ``(..., sizes[-1])``.
+        """
+        value = ACTIVATIONS[self.activation][0]
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = value(layer(x))
+        return last(x)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Differentiate the single output with respect to the inputs.
+
+        Args:
+            x: Inputs ``(..., sizes[0])``.
+
+        Returns:
+            Gradient ``(..., sizes[0])``.
+        """
+        value, slope = ACTIVATIONS[self.activation]
+        *hidden, last = self.layers
+        slopes = []
+        for layer in hidden:
+            s = layer(x)
+            x = value(s)
+            slopes.append(slope(s, x))
+        if not hidden:
+            return last.weight[0].expand(x.shape)
+        back = last.weight[0] * slopes[-1]
+        for layer, factor in zip(reversed(hidden[1:]), reversed(slopes[:-1])):
+            back = (back @ layer.weight) * factor
+        return back @ hidden[0].weight
+
+    def emit(self, builder: KernelBuilder) -> EmittedLayers:
+        """Give the network a place in a kernel.
+
+        Args:
+            builder: The kernel under construction.
+
+        Returns:
+            The network's code generator.
+        """
+        weights = [layer.weight for layer in self.layers]
+        return EmittedLayers(builder, Layers(weights, [layer.bias for layer in self.layers], self.activation))
