@@ -14,6 +14,9 @@ from lie import SE3, SO3
 from ._mujoco_model import Jointed, axes_at_rest, find_body, import_mujoco, read_model, rotation_of
 from ._recording import Recording
 
+_LARGEST_CONTROL = 1e10
+_RUNAWAY = ("mjWARN_BADQPOS", "mjWARN_BADQVEL", "mjWARN_BADQACC", "mjWARN_BADCTRL")
+
 
 def simulate(
     model: Any,
@@ -112,7 +115,7 @@ def _integrate(
             positions[i, k + 1], velocities[i, k + 1] = data.qpos[at], data.qvel[moving]
             if not (np.isfinite(data.qpos).all() and np.isfinite(data.qvel).all() and _calm(mujoco, data)):
                 raise ValueError(
-                    f"simulate: trajectory {i} diverges between samples {k} and {k + 1}; take a simulation step"
+                    f"simulate: trajectory {i} diverges between samples {k} and {k + 1}; take a step"
                     f" shorter than {model.opt.timestep:g} s (substeps) or smaller controls"
                 )
     return positions, velocities
@@ -187,8 +190,10 @@ def _inputs(model: Any, controls: Tensor | None, count: int, steps: int) -> np.n
             f" {got}"
         )
     values = np.broadcast_to(controls.detach().double().cpu().numpy(), (count, steps, size))
-    if not np.isfinite(values).all():
-        raise ValueError("controls: expected finite numbers")
+    if not (np.abs(values) <= _LARGEST_CONTROL).all():
+        raise ValueError(
+            f"controls: expected finite numbers of size {_LARGEST_CONTROL:g} at most; MuJoCo takes others as zero"
+        )
     low, high = model.actuator_ctrlrange.T
     out = model.actuator_ctrllimited.astype(bool) & ((values < low) | (values > high))
     if out.any():

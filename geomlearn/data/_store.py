@@ -53,7 +53,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 def writing(path: str | os.PathLike[str], kind: str) -> Iterator[h5py.File]:
     """Open an HDF5 file that takes its place when it is complete.
 
-    The file is put together in memory and written in one piece: HDF5 cannot recover from a disk that fills up,
+    The file is put together in memory and written in one piece: HDF5 cannot recover from a full disk,
     and takes the whole process down.
 
     Args:
