@@ -1,6 +1,7 @@
 """Flow maps: structure-preserving integrators, compiled rollouts and diagnostics."""
 
 from ._flow import FlowMap
+from ._rollout import Rollout, rollout
 from ._state import Part, StateSpace, vector
 from ._status import LargeStepWarning, Status, StepError
 from .variational import (
@@ -26,10 +27,12 @@ __all__ = [
     "Part",
     "Potential",
     "RigidBodyIntegrator",
+    "Rollout",
     "StateSpace",
     "Status",
     "StepError",
     "configuration_space",
     "rigid_body_space",
+    "rollout",
     "vector",
 ]

@@ -1,0 +1,110 @@
+"""Rollouts in compiled kernels on the CPU."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+from torch import Tensor
+
+from ..kernels import BLOCK_LANES, KernelProgram, load_kernel
+from ._controls import Controls
+
+PARALLEL_WORK = 100_000
+_IMPORTED_IN = os.getpid()
+_one_parallel_call = threading.Lock()  # numba's work queue aborts when two threads enter it
+
+
+def forked() -> bool:
+    """Whether this process was forked after the import, where parallel kernels kill the process."""
+    return os.getpid() != _IMPORTED_IN
+
+
+class KernelEngine:
+    """Moves a batch in float64 inside a generated kernel."""
+
+    backend = "numba"
+
+    def __init__(
+        self, program: KernelProgram, x: Tensor, controls: Controls, steps: int, parallel: bool | None
+    ) -> None:
+        """Compile and start.
+
+        Args:
+            program: Code of the map and of the observers.
+            x: Initial states ``(batch size, n)``.
+            controls: Controls of the batch.
+            steps: Length of the whole run, by which serial or parallel is chosen.
+            parallel: Whether to use all cores, or ``None`` to choose.
+
+        Raises:
+            RuntimeError: If ``parallel`` is asked for in a forked process.
+        """
+        count = x.shape[0]
+        lanes = 1 if count == 1 else BLOCK_LANES
+        if parallel and forked():
+            raise RuntimeError(
+                "parallel: a parallel kernel cannot run in a forked process; pass parallel=False, or start the workers"
+                " with the spawn method"
+            )
+        if parallel is None:
+            parallel = count > lanes and count * steps >= PARALLEL_WORK and not forked()
+        self.parallel, self.program, self.controls = parallel, program, controls
+        self.kernel = load_kernel(program, lanes)
+        self.parameters = program.builder.flat_parameters()
+        self.done = 0
+        self.carry = np.zeros((count, program.carry_size))
+        self.codes = np.zeros(count, dtype=np.int8)
+        self.failed_at = np.full(count, -1, dtype=np.int64)
+        self.kernel.start_all(np.ascontiguousarray(x.numpy(), dtype=np.float64), self.parameters, self.carry)
+
+    def advance(self, steps: int, stride: int, observe_stride: int) -> tuple[np.ndarray, np.ndarray]:
+        """Move on and read states and observables at the multiples of two strides.
+
+        Args:
+            steps: Number of steps.
+            stride: Steps between states.
+            observe_stride: Steps between observations, 0 for none.
+
+        Returns:
+            ``(samples, batch size, n)`` and ``(samples, batch size, k)``, float64.
+        """
+        end = self.done + steps
+        count = len(self.carry)
+        states = np.empty((end // stride - self.done // stride, count, self.program.state_size))
+        rows = end // observe_stride - self.done // observe_stride if observe_stride else 0
+        observed = np.empty((rows, count, self.program.observed_size))
+        table = self.controls.table(self.done, steps)
+        arguments = (
+            self.carry, self.parameters, table, self.done, steps, stride, states, observe_stride, observed,
+            self.codes, self.failed_at,
+        )  # fmt: skip
+        if self.parallel:
+            with _one_parallel_call:
+                self.kernel.run_parallel(*arguments)
+        else:
+            self.kernel.run_serial(*arguments)
+        self.done = end
+        return states, observed
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Present states ``(batch size, n)`` and observables ``(batch size, k)``."""
+        states = np.empty((len(self.carry), self.program.state_size))
+        observed = np.empty((len(self.carry), self.program.observed_size))
+        self.kernel.read_all(self.carry, self.parameters, states, observed)
+        return states, observed
+
+    def save(self) -> dict[str, np.ndarray]:
+        """Everything that is needed to go on later."""
+        return {"carry": self.carry, "codes": self.codes, "failed_at": self.failed_at}
+
+    def restore(self, saved: dict[str, np.ndarray], done: int) -> None:
+        """Go back to what ``save`` returned.
+
+        Args:
+            saved: The arrays.
+            done: Number of steps made by then.
+        """
+        self.done = done
+        self.carry, self.codes, self.failed_at = (saved[name].copy() for name in ("carry", "codes", "failed_at"))
