@@ -186,13 +186,14 @@ def _inputs(model: Any, controls: Tensor | None, count: int, steps: int) -> np.n
     if not isinstance(controls, Tensor) or tuple(controls.shape) not in shapes or size == 0:
         got = tuple(controls.shape) if isinstance(controls, Tensor) else type(controls).__name__
         raise ValueError(
-            f"controls: expected a tensor of shape {', '.join(map(str, shapes))} for {size} actuators, got"
-            f" {got}"
+            f"controls: expected a tensor of shape {', '.join(map(str, shapes))} for {size} actuators,"
+            f" got {got}"
         )
     values = np.broadcast_to(controls.detach().double().cpu().numpy(), (count, steps, size))
     if not (np.abs(values) <= _LARGEST_CONTROL).all():
         raise ValueError(
-            f"controls: expected finite numbers of size {_LARGEST_CONTROL:g} at most; MuJoCo takes others as zero"
+            f"controls: expected finite numbers of size {_LARGEST_CONTROL:g} at most; MuJoCo takes others"
+            " as zero"
         )
     low, high = model.actuator_ctrlrange.T
     out = model.actuator_ctrllimited.astype(bool) & ((values < low) | (values > high))
@@ -233,9 +234,4 @@ def _substeps(model: Any, h: float, substeps: int | None) -> int:
 
 def _calm(mujoco: Any, data: Any) -> bool:
     """Whether MuJoCo has not warned of numbers that run away."""
-    kinds = (
-        mujoco.mjtWarning.mjWARN_BADQPOS,
-        mujoco.mjtWarning.mjWARN_BADQVEL,
-        mujoco.mjtWarning.mjWARN_BADQACC,
-    )
-    return all(data.warning[int(kind)].number == 0 for kind in kinds)
+    return all(data.warning[int(getattr(mujoco.mjtWarning, kind))].number == 0 for kind in _RUNAWAY)

@@ -55,9 +55,9 @@ class Windows:
         >>> space = rigid_body_space(SO3)
         >>> R = SO3.random(8, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         >>> windows = Windows(space.pack(R=R, omega=torch.zeros(8, 5, 3, dtype=R.dtype)), None, 0.02, space)
-        >>> windows
-        Windows(8 of 5 samples, h=0.02 s, no controls, 8 recordings, torch.float64, StateSpace(R: 3x3, omega:
-        3))
+        >>> train, test = windows.split(0.75)
+        >>> len(train), len(test)
+        (6, 2)
     """
 
     states: Tensor

@@ -3,6 +3,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,10 +52,19 @@ def test_a_disk_that_fills_up_at_the_flush_leaves_the_old_file(tmp_path, monkeyp
 
 
 def test_flushes_the_content_before_the_move(tmp_path, monkeypatch):
-    path, events = tmp_path / "data.txt", []
-    fsync, replace = os.fsync, type(path).replace
-    monkeypatch.setattr(os, "fsync", lambda d: (events.append("fsync"), fsync(d)))
-    monkeypatch.setattr(type(path), "replace", lambda s, t: (events.append("move"), replace(s, t)))
+    path, events = tmp_path / "data.txt", list[str]()
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor):
+        events.append("fsync")
+        fsync(descriptor)
+
+    def noted_replace(source, target):
+        events.append("move")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
     with atomic_write(path) as temporary:
         temporary.write_text("new")
     assert events[:2] == ["fsync", "move"]

@@ -1,4 +1,5 @@
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,12 @@ mujoco = pytest.importorskip("mujoco")
 
 BALL = rigid_body_space(SO3)
 FREE = rigid_body_space(SE3)
-TOP = {"mass": 1.3, "com": (0.05, -0.02, 0.3), "moments": (0.04, 0.05, 0.03)}
+TOP: dict[str, Any] = {"mass": 1.3, "com": (0.05, -0.02, 0.3), "moments": (0.04, 0.05, 0.03)}
+
+
+def held(data):
+    assert data.controls is not None
+    return data.controls
 
 
 def hat(w):
@@ -46,7 +52,7 @@ def about_pivot(mass, com, moments):
 
 def test_torque_free_tumbling_keeps_momentum_and_follows_eulers_equations():
     J = np.diag([1.0, 2.0, 2.8])
-    xml = spherical_pendulum_xml(2.0, (0, 0, 0), np.diag(J), gravity=(0, 0, 0))
+    xml = spherical_pendulum_xml(2.0, (0, 0, 0), (1.0, 2.0, 2.8), gravity=(0, 0, 0))
     start = BALL.pack(
         R=random_rotations(1, torch.Generator().manual_seed(3))[0], omega=torch.tensor([0.5, 1.0, 0.2])
     )
@@ -62,7 +68,7 @@ def test_torque_free_tumbling_keeps_momentum_and_follows_eulers_equations():
 def test_a_heavy_top_follows_eulers_equations(seed):
     gravity = np.array([0.3, -0.5, -9.7])
     start = ball_state(seed, spin=4.0)
-    recording = simulate(spherical_pendulum_xml(**TOP, gravity=gravity), start, steps=20, h=0.05)[0]
+    recording = simulate(spherical_pendulum_xml(**TOP, gravity=gravity.tolist()), start, steps=20, h=0.05)[0]
     J = about_pivot(**TOP)
     exact = euler(J, TOP["mass"], TOP["com"], gravity, start.numpy(), recording.times.numpy())
     np.testing.assert_allclose(recording.states.numpy(), exact, rtol=0, atol=1e-9)
@@ -84,10 +90,10 @@ def test_motors_on_a_ball_joint_push_in_the_body_frame():
         spherical_pendulum_xml(**TOP, gravity=(0, 0, 0)), start, 20, 0.05, controls=torch.from_numpy(torque)
     )[0]
     assert recording.control_space == StateSpace(*(vector(f"torque_{axis}", 1) for axis in "xyz"))
-    assert torch.equal(recording.controls, torch.from_numpy(torque).expand(20, 3))
+    assert torch.equal(held(recording), torch.from_numpy(torque).expand(20, 3))
     J, times = about_pivot(**TOP), recording.times.numpy()
     exact = euler(J, 0, np.zeros(3), np.zeros(3), start.numpy(), times, torque=lambda _: torque)
-    np.testing.assert_allclose(recording.states.numpy(), exact, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(recording.states.numpy(), exact, rtol=0, atol=1e-8)
     wrong = euler(J, 0, np.zeros(3), np.zeros(3), start.numpy(), times, torque=lambda R: R.T @ torque)
     assert np.abs(recording.states.numpy() - wrong).max() > 0.1
 
@@ -115,7 +121,7 @@ def test_controls_are_held_between_samples():
     starts = torch.stack([ball_state(0), ball_state(1)])
     recordings = simulate(spherical_pendulum_xml(**TOP), starts, 6, 0.05, u)
     for recording, start, own in zip(recordings, starts, u, strict=True):
-        assert torch.equal(recording.controls, own)
+        assert torch.equal(held(recording), own)
         state = start.numpy()
         for k in range(6):
             moment = own[k].numpy()
@@ -124,7 +130,7 @@ def test_controls_are_held_between_samples():
             np.testing.assert_allclose(recording.states[k + 1].numpy(), state, rtol=0, atol=1e-9)
     same = simulate(spherical_pendulum_xml(**TOP), starts, 6, 0.05, u[0])
     assert torch.equal(same[0].states, recordings[0].states)
-    assert torch.equal(same[1].controls, u[0])
+    assert torch.equal(held(same[1]), u[0])
 
 
 FREE_XML = """<mujoco><option timestep="0.001" gravity="0.2 -0.1 -9.81"/><worldbody>
@@ -309,9 +315,9 @@ def test_models_come_as_text_path_binary_or_object_and_stay_unchanged(tmp_path):
         assert torch.equal(states, first)
     assert model.opt.timestep == 1e-3
     assert model.opt.integrator == mujoco.mjtIntegrator.mjINT_EULER
-    with pytest.raises(FileNotFoundError, match="model: there is no file nowhere.xml"):
+    with pytest.raises(FileNotFoundError, match=r"model: there is no file nowhere.xml"):
         simulate("nowhere.xml", ball_state(), 5, 0.01)
-    with pytest.raises(TypeError, match="model: expected an mujoco.MjModel, XML text or a path, got int"):
+    with pytest.raises(TypeError, match=r"model: expected an mujoco.MjModel, XML text or a path, got int"):
         simulate(3, ball_state(), 5, 0.01)
 
 
@@ -343,7 +349,7 @@ def test_bodies_are_chosen_by_name():
 def test_the_step_has_to_fit_the_model():
     xml = spherical_pendulum_xml(timestep=0.004)
     with pytest.raises(
-        ValueError, match="h: expected a multiple of the time step of the model, 0.004 s, got 0.01 s"
+        ValueError, match=r"h: expected a multiple of the time step of the model, 0.004 s, got 0.01 s"
     ):
         simulate(xml, ball_state(), 2, 0.01)
     with pytest.raises(ValueError, match="h: expected a multiple"):
@@ -360,18 +366,20 @@ def test_wrong_states_and_controls_are_refused():
     with pytest.raises(TypeError, match="initial: expected float64"):
         simulate(xml, ball_state().float(), 2, 0.01)
     with pytest.raises(TypeError, match="initial: expected a float32 or float64 tensor"):
-        simulate(xml, [0.0] * 12, 2, 0.01)
+        simulate(xml, [0.0] * 12, 2, 0.01)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"initial\.R"):
         simulate(xml, torch.zeros(12, dtype=torch.float64), 2, 0.01)
     with pytest.raises(ValueError, match="steps >= 1"):
         simulate(xml, ball_state(), 0, 0.01)
+    controls: Any
     for controls in (torch.zeros(2), torch.zeros(3, 3), torch.zeros(2, 2, 3), [0.0, 0.0, 0.0]):
         with pytest.raises(
             ValueError, match=r"controls: expected a tensor of shape \(3,\), \(2, 3\), \(1, 2, 3\)"
         ):
             simulate(xml, ball_state(), 2, 0.01, controls)
-    with pytest.raises(ValueError, match="controls: expected finite numbers"):
-        simulate(xml, ball_state(), 2, 0.01, torch.tensor([0.0, float("nan"), 0.0]))
+    for value in (float("nan"), float("-inf"), 1e11):
+        with pytest.raises(ValueError, match=r"controls: expected finite numbers of size 1e\+10 at most"):
+            simulate(xml, ball_state(), 2, 0.01, torch.tensor([0.0, value, 0.0]))
     limited = xml.replace('name="torque_y"', 'name="torque_y" ctrlrange="-0.5 0.5" ctrllimited="true"')
     u = torch.zeros(2, 3, dtype=torch.float64)
     u[1, 1] = 0.75
@@ -386,7 +394,7 @@ def test_wrong_states_and_controls_are_refused():
 def test_a_simulation_that_runs_away_is_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     u = torch.zeros(2, 3, 3, dtype=torch.float64)
-    u[1, 1] = 1e12
+    u[1, 1] = 1e9
     with pytest.raises(ValueError, match="simulate: trajectory 1 diverges between samples 1 and 2"):
         simulate(spherical_pendulum_xml(), torch.stack([ball_state(), ball_state()]), 3, 0.01, u)
 
