@@ -25,6 +25,18 @@ def _from_products() -> list[list[float]]:
     return table
 
 
+def _assembly() -> list[list[float]]:
+    """Rows of the map from the 9 products u_i v_j and the 3 entries of w to hat(w) + u v^T - (u . v) I."""
+    table = [[float(k == entry) for k in range(12)] for entry in range(9)]
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        for other in range(3):
+            table[4 * i][4 * other] -= 1
+        table[3 * k + j][9 + i] += 1
+        table[3 * j + k][9 + i] -= 1
+    return table
+
+
 def _to_products() -> list[list[float]]:
     """Rows of the linear map from the 9 entries of R to the 16 products 4 q_i q_j, less the offsets."""
     table = [[0.0] * 9 for _ in range(16)]
@@ -48,6 +60,7 @@ _HAT = Constant(
 _VEE = Constant(
     [[0, 0, 0, 0, 0, -0.5, 0, 0.5, 0], [0, 0, 0.5, 0, 0, 0, -0.5, 0, 0], [0, -0.5, 0, 0.5, 0, 0, 0, 0, 0]]
 )  # fmt: skip
+_ASSEMBLY = Constant(_assembly())
 _SINE_COSINE = Constant(
     [[0, 0, 0, 0, 0, -0.5, 0, 0.5, 0], [0, 0, 0.5, 0, 0, 0, -0.5, 0, 0], [0, -0.5, 0, 0.5, 0, 0, 0, 0, 0],
      [0.5, 0, 0, 0, 0.5, 0, 0, 0, 0.5]]
@@ -110,9 +123,13 @@ def quadratic(phi: Tensor, first: Tensor | float, second: Tensor) -> Tensor:
     Returns:
         Matrix, shape (..., 3, 3).
     """
-    outer = phi.unsqueeze(-1) * (second * phi).unsqueeze(-2)
-    diagonal = 1 - second * squared_norm(phi)
-    return outer + torch.diag_embed(diagonal.expand_as(phi)) + hat(first * phi)
+    return _assemble(first * phi, second * phi, phi, _EYE(phi))
+
+
+def _assemble(linear: Tensor, left: Tensor, right: Tensor, offset: Tensor | None) -> Tensor:
+    """Offset + hat(linear) + left right^T - (left . right) I."""
+    products = (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2)
+    return affine(torch.cat((products, linear), -1), _ASSEMBLY(right), offset).unflatten(-1, (3, 3))
 
 
 def quadratic_derivative(
@@ -134,24 +151,10 @@ def quadratic_derivative(
     """
     value, slope = second
     dot = (phi * rho).sum(-1, keepdim=True)
-    scaled = value * phi
-    mixed = scaled.unsqueeze(-1) * rho.unsqueeze(-2)
-    outer = mixed + mixed.mT + (dot * slope * phi).unsqueeze(-1) * phi.unsqueeze(-2)
-    diagonal = -dot * (2 * value + slope * squared_norm(phi))
     linear = first[0] * rho if first[1] is None else first[0] * rho + dot * first[1] * phi
-    return outer + torch.diag_embed(diagonal.expand_as(phi)) + hat(linear)
-
-
-def matrix_from_unit(q: Tensor) -> Tensor:
-    """Compute the rotation matrix of a unit quaternion.
-
-    Args:
-        q: Unit quaternion (x, y, z, w), shape (..., 4).
-
-    Returns:
-        Rotation matrix, shape (..., 3, 3).
-    """
-    return _matrix_from_pair(q, q)
+    # value (hat(phi) hat(rho) + hat(rho) hat(phi)) + dot slope hat(phi)^2 = left phi^T + phi left^T - trace
+    left = value * rho + (0.5 * dot * slope) * phi
+    return _assemble(0.5 * linear, left, phi, None) + _assemble(0.5 * linear, phi, left, None)
 
 
 def matrix_from_any(q: Tensor) -> Tensor:
@@ -163,11 +166,8 @@ def matrix_from_any(q: Tensor) -> Tensor:
     Returns:
         Rotation matrix, shape (..., 3, 3).
     """
-    return _matrix_from_pair(q / squared_norm(q), q)
-
-
-def _matrix_from_pair(p: Tensor, q: Tensor) -> Tensor:
-    products = (p.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
+    scaled = q / squared_norm(q)
+    products = (scaled.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
     return affine(products, _FROM_PRODUCTS(q), _EYE(q)).unflatten(-1, (3, 3))
 
 

@@ -3,7 +3,7 @@ r"""Coefficient functions of the rotation angle, exact to rounding in value and 
 All are entire functions (D: radius 2 pi) of x = theta^2:
 
     S = sin(theta/2)/theta           W = cos(theta/2)
-    A = sin(theta)/theta = 2 S W     B = (1 - cos(theta))/theta^2 = 2 S^2
+    A = sin(theta)/theta             B = (1 - cos(theta))/theta^2
     C = (theta - sin(theta))/theta^3
     D = (1 - (theta/2) cot(theta/2))/theta^2
 
@@ -35,6 +35,7 @@ def _bernoulli(count: int) -> list[Fraction]:
 _BERNOULLI = _bernoulli(2 * _TERMS + 3)
 _S = [Fraction((-1) ** k, 2 ** (2 * k + 1) * factorial(2 * k + 1)) for k in range(_TERMS)]
 _W = [Fraction((-1) ** k, 4**k * factorial(2 * k)) for k in range(_TERMS)]
+_A = [Fraction((-1) ** k, factorial(2 * k + 1)) for k in range(_TERMS)]
 _B = [Fraction((-1) ** k, factorial(2 * k + 2)) for k in range(_TERMS)]
 _C = [Fraction((-1) ** k, factorial(2 * k + 3)) for k in range(_TERMS)]
 _D = [abs(_BERNOULLI[2 * k + 2]) / factorial(2 * k + 2) for k in range(_TERMS)]
@@ -50,8 +51,9 @@ def _table(*columns: list[Fraction]) -> Series:
 
 
 _SW = _table(_S, _W)
-_SWC = _table(_S, _W, _C)
-_SWC_SLOPES = _table(_S, _W, _C, _slope(_B), _slope(_C))
+_AB = _table(_A, _B)
+_ABC = _table(_A, _B, _C)
+_BC_SLOPES = _table(_B, _C, _slope(_B), _slope(_C))
 _D_ONLY = _table(_D)
 _D_SLOPE = _table(_D, _slope(_D))
 
@@ -68,13 +70,11 @@ def squared_norm(v: Tensor) -> Tensor:
     return (v * v).sum(-1, keepdim=True)
 
 
-def _split(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Mask and argument of the series; x, theta, sin(theta/2) and cos(theta/2) of the closed forms."""
+def _split(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mask and argument of the series; x and theta of the closed forms."""
     small = x < 1
     closed = torch.where(small, 1, x)
-    theta = closed.sqrt()
-    half = 0.5 * theta
-    return small, torch.where(small, x, 0), closed, theta, half.sin(), half.cos()
+    return small, torch.where(small, x, 0), closed, closed.sqrt()
 
 
 def sw(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,25 +86,41 @@ def sw(x: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         S and W, each (..., 1).
     """
-    small, xs, _, theta, sin, cos = _split(x)
-    both = torch.where(small, _SW(xs), torch.cat((sin / theta, cos), -1))
-    return both[..., :1], both[..., 1:]
+    small, xs, _, theta = _split(x)
+    half = 0.5 * theta
+    s, w = torch.where(small, _SW(xs), torch.cat((half.sin() / theta, half.cos()), -1)).split(1, -1)
+    return s, w
 
 
-def swc(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Evaluate S, W and C.
+def ab(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Evaluate A and B.
 
     Args:
         x: Squared angle, shape (..., 1).
 
     Returns:
-        S, W and C, each (..., 1).
+        A and B, each (..., 1).
     """
-    small, xs, xc, theta, sin, cos = _split(x)
-    s = sin / theta
-    c = (1 - 2 * s * cos) / xc
-    s, w, c = torch.where(small, _SWC(xs), torch.cat((s, cos, c), -1)).split(1, -1)
-    return s, w, c
+    small, xs, xc, theta = _split(x)
+    closed = torch.cat((theta.sin() / theta, (1 - theta.cos()) / xc), -1)
+    a, b = torch.where(small, _AB(xs), closed).split(1, -1)
+    return a, b
+
+
+def abc(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Evaluate A, B and C.
+
+    Args:
+        x: Squared angle, shape (..., 1).
+
+    Returns:
+        A, B and C, each (..., 1).
+    """
+    small, xs, xc, theta = _split(x)
+    a = theta.sin() / theta
+    closed = torch.cat((a, (1 - theta.cos()) / xc, (1 - a) / xc), -1)
+    a, b, c = torch.where(small, _ABC(xs), closed).split(1, -1)
+    return a, b, c
 
 
 def bc_slopes(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -116,13 +132,12 @@ def bc_slopes(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     Returns:
         B, C, B' and C', each (..., 1).
     """
-    small, xs, xc, theta, sin, cos = _split(x)
-    s = sin / theta
-    a, b = 2 * s * cos, 2 * s * s
+    small, xs, xc, theta = _split(x)
+    a, b = theta.sin() / theta, (1 - theta.cos()) / xc
     c = (1 - a) / xc
-    closed = torch.cat((s, cos, c, (a - 2 * b) / xc, (b - 3 * c) / xc), -1)
-    s, _, c, b_slope, c_slope = torch.where(small, _SWC_SLOPES(xs), closed).split(1, -1)
-    return 2 * s * s, c, b_slope, c_slope
+    closed = torch.cat((b, c, (a - 2 * b) / xc, (b - 3 * c) / xc), -1)
+    b, c, b_slope, c_slope = torch.where(small, _BC_SLOPES(xs), closed).split(1, -1)
+    return b, c, b_slope, c_slope
 
 
 def d(x: Tensor) -> Tensor:
@@ -134,8 +149,9 @@ def d(x: Tensor) -> Tensor:
     Returns:
         D, shape (..., 1).
     """
-    small, xs, xc, theta, sin, cos = _split(x)
-    return torch.where(small, _D_ONLY(xs), (1 - 0.5 * theta * cos / sin) / xc)
+    small, xs, xc, theta = _split(x)
+    half = 0.5 * theta
+    return torch.where(small, _D_ONLY(xs), (1 - half / half.tan()) / xc)
 
 
 def d_slope(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,10 +163,11 @@ def d_slope(x: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         D and D', each (..., 1).
     """
-    small, xs, xc, theta, sin, cos = _split(x)
+    small, xs, xc, theta = _split(x)
     half = 0.5 * theta
-    cot = half * cos / sin
-    d0 = (1 - cot) / xc
-    d1 = ((half * half / (sin * sin) - cot) / xc - 2 * d0) / xc
-    value, slope = torch.where(small, _D_SLOPE(xs), torch.cat((d0, d1), -1)).split(1, -1)
+    ratio = half / half.sin()
+    cot = ratio * half.cos()
+    value = (1 - cot) / xc
+    closed = torch.cat((value, ((ratio * ratio - cot) / xc - 2 * value) / xc), -1)
+    value, slope = torch.where(small, _D_SLOPE(xs), closed).split(1, -1)
     return value, slope

@@ -84,11 +84,10 @@ class RigidMotionGroup(LieGroup):
         """Compute (exp(phi), J_l(phi) rho) for xi = (rho, phi), (..., 6) to (..., 4, 4)."""
         self._require_tangent(xi, "xi")
         rho, phi = xi[..., :3], xi[..., 3:]
-        s, w, c = _scalar.swc(_scalar.squared_norm(phi))
-        rotation = _rotation.matrix_from_unit(torch.cat((s * phi, w), -1))
+        a, b, c = _scalar.abc(_scalar.squared_norm(phi))
         once = torch.linalg.cross(phi, rho)
-        translation = torch.addcmul(torch.addcmul(rho, 2 * s * s, once), c, torch.linalg.cross(phi, once))
-        return self.from_parts(rotation, translation)
+        translation = torch.addcmul(torch.addcmul(rho, b, once), c, torch.linalg.cross(phi, once))
+        return self.from_parts(_rotation.quadratic(phi, a, b), translation)
 
     def log(self, g: Tensor) -> Tensor:
         """Compute (J_l(phi)^-1 t, phi) with phi = log R of length at most pi, (..., 4, 4) to (..., 6)."""

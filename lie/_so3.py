@@ -46,7 +46,7 @@ class RotationGroup(LieGroup):
     def exp(self, xi: Tensor) -> Tensor:
         """Compute the rotation by |xi| radians about xi, (..., 3) to (..., 3, 3)."""
         self._require_tangent(xi, "xi")
-        return _rotation.matrix_from_unit(_rotation.unit_from_vector(xi))
+        return _rotation.quadratic(xi, *_scalar.ab(_scalar.squared_norm(xi)))
 
     def log(self, g: Tensor) -> Tensor:
         """Compute the rotation vector of length at most pi, (..., 3, 3) to (..., 3)."""
@@ -76,8 +76,8 @@ class RotationGroup(LieGroup):
     def left_jacobian(self, xi: Tensor) -> Tensor:
         """Compute J_l = I + B hat(xi) + C hat(xi)^2, (..., 3, 3)."""
         self._require_tangent(xi, "xi")
-        s, _, c = _scalar.swc(_scalar.squared_norm(xi))
-        return _rotation.quadratic(xi, 2 * s * s, c)
+        _, b, c = _scalar.abc(_scalar.squared_norm(xi))
+        return _rotation.quadratic(xi, b, c)
 
     def left_jacobian_inverse(self, xi: Tensor) -> Tensor:
         """Compute I - hat(xi)/2 + D hat(xi)^2, (..., 3, 3); singular at |xi| = 2 pi only."""
