@@ -133,9 +133,7 @@ class StateSpace:
         """
         if x.ndim == 0 or x.shape[-1] != self.size:
             raise ValueError(f"x: expected shape (..., {self.size}) for {self}, got {tuple(x.shape)}")
-        return {
-            part.name: x[..., self.slices[part.name]].unflatten(-1, part.shape) for part in self.parts
-        }
+        return {part.name: x[..., self.slices[part.name]].unflatten(-1, part.shape) for part in self.parts}
 
     def pack(self, **blocks: Tensor) -> Tensor:
         """Join named blocks into a flat state, broadcasting their batch dimensions.
@@ -177,7 +175,9 @@ class StateSpace:
         """
         if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
             got = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"{name}: expected a float32 or float64 tensor, got {got}; convert it, e.g. {name}.double()")
+            raise TypeError(
+                f"{name}: expected a float32 or float64 tensor, got {got}; convert it, e.g. {name}.double()"
+            )
         blocks = self.view(x) if x.ndim and x.shape[-1] == self.size else None
         if blocks is None:
             raise ValueError(f"{name}: expected shape (..., {self.size}) for {self}, got {tuple(x.shape)}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from enum import IntEnum
+from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -32,10 +35,11 @@ _EXPLANATIONS = {
     Status.LARGE_STEP: "a step turned the body by more than 0.8 rad: it was solved, but near the edge of the"
     " solvable domain; use a smaller h",
     Status.NOT_CONVERGED: "the implicit equation of a step was not solved to rounding level; use a smaller h",
-    Status.UNSOLVABLE: "the implicit equation of a step has no admissible solution: the momentum asks for more than"
-    " about 1 rad in one step; use a smaller h, or kinetic='cayley' whose domain is wider",
-    Status.NON_FINITE: "a state, force or control became NaN or infinite; check the initial state, the controls and"
-    " the potential",
+    Status.UNSOLVABLE: "the implicit equation of a step has no admissible solution: the momentum asks for"
+    " more than about 1 rad in one step; use a smaller h, or, on SO(3) and SE(3), kinetic='cayley' whose domain"
+    " is wider",
+    Status.NON_FINITE: "a state, force or control became NaN or infinite; check the initial state, the controls"
+    " and the potential",
 }
 
 
@@ -59,4 +63,41 @@ def describe_failures(status: Tensor) -> str:
     failed = status >= int(Status.NOT_CONVERGED)
     first = tuple(int(i) for i in failed.nonzero()[0])
     code = Status(int(status[first]))
-    return f"{int(failed.sum())} of {status.numel()} trajectories failed, the first at batch index {first}: {code.explanation}"
+    return (
+        f"{int(failed.sum())} of {status.numel()} trajectories failed, the first at batch index {first}:"
+        f" {code.explanation}"
+    )
+
+
+def report(status: Tensor) -> None:
+    """Raise or warn for the worst status of a batch; inside ``torch.compile``, where neither is possible, pass.
+
+    Args:
+        status: Codes of ``Status``, any shape.
+
+    Raises:
+        StepError: If a trajectory failed.
+    """
+    if not torch.compiler.is_compiling():
+        _Report.apply(status)
+
+
+class _Report(torch.autograd.Function):
+    """Looks at the values of a status, also under ``vmap``."""
+
+    @staticmethod
+    def forward(status: Tensor) -> Tensor:
+        worst = int(status.max()) if status.numel() else 0
+        if worst >= Status.NOT_CONVERGED:
+            raise StepError(f"step: {describe_failures(status)}")
+        if worst == Status.LARGE_STEP:
+            warnings.warn(Status.LARGE_STEP.explanation, LargeStepWarning, stacklevel=2)
+        return status.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None], status: Tensor) -> tuple[Tensor, int | None]:
+        return _Report.apply(status), in_dims[0]

@@ -1,6 +1,7 @@
 """Variational integrators on Lie groups."""
 
-from ._rigid_body import Coefficients, RigidBodyCarry, RigidBodyIntegrator
+from ._forced import Coefficients, ForcedIntegrator
+from ._rigid_body import RigidBodyCarry, RigidBodyIntegrator
 from ._slots import (
     ConstantInertia,
     FunctionPotential,
@@ -13,6 +14,7 @@ from ._space import configuration_space, rigid_body_space
 __all__ = [
     "Coefficients",
     "ConstantInertia",
+    "ForcedIntegrator",
     "FunctionPotential",
     "Inertia",
     "LinearPotential",

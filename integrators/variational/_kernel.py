@@ -459,10 +459,7 @@ class RigidBodyKernel:
             f"@{self.verdict} = v",
             *[f"@{old} = @{new} if v < {stop} else @{old}" for old, new in pairs],
         )
-        b.line("worst = 0")
-        b.line("for l in range(L):")
-        b.line(f"    code[l] = int(A[{self.verdict}, l])")
-        b.line("    worst = max(worst, code[l])")
+        b.emit_codes(self.verdict)
 
     def _emit_observables(self) -> Rows:
         b = self.builder

@@ -214,9 +214,7 @@ class CayleyKinetic(DiscreteKinetic):
         jz = apply(inertia, z)
         identity = torch.eye(3, dtype=z.dtype, device=z.device)
         outer = z.unsqueeze(-1) * jz.unsqueeze(-2)
-        return -2 * (
-            inertia + skew(z) @ inertia - skew(jz) + 2 * outer + dot(z, jz).unsqueeze(-1) * identity
-        )
+        return -2 * (inertia + skew(z) @ inertia - skew(jz) + 2 * outer + dot(z, jz).unsqueeze(-1) * identity)
 
     def pull_back(self, z: Tensor, multiplier: Tensor) -> tuple[Tensor, Tensor]:
         rotated = multiplier - cross(z, multiplier) + z * dot(z, multiplier)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -11,47 +10,13 @@ from torch import Tensor, nn
 
 from lie import SE3, LieGroup
 
-from .._flow import FlowMap
 from ..kernels import KernelProgram
-from ._implicit import solve_rotation
+from ._forced import Coefficients, ForcedIntegrator
+from ._implicit import solve_implicitly
 from ._kernel import RigidBodyKernel
-from ._kinetic import KINETIC_TERMS, apply, cross, dot, solve
-from ._slots import (
-    ArrayLike,
-    Configuration,
-    ConstantScalar,
-    as_constant,
-    as_inertia,
-    as_matrix,
-    as_potential,
-    takes_configuration,
-)
+from ._kinetic import KINETIC_TERMS, apply, cross, dot
+from ._slots import ArrayLike, Configuration, LinearPotential, Potential, as_inertia, as_mass
 from ._space import configuration_space, rigid_body_space
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """What stays the same along a trajectory of a rigid body.
-
-    Attributes:
-        inertia: ``J`` ``(3, 3)``.
-        inverse_inertia: ``J^-1`` ``(3, 3)``.
-        mass: ``m`` ``()``, on SE(3).
-        gain: Constant input gain ``(3 or 6, m)``, if there is one.
-        damping: Constant damping matrix ``(3 or 6, 3 or 6)``, if there is one.
-        alpha: Weight of the potential at the end of the step.
-        force_split: Share of each step's forces that acts at its beginning.
-        damping_sign: 1, or -1 when time runs backwards.
-    """
-
-    inertia: Tensor
-    inverse_inertia: Tensor
-    mass: Tensor | None
-    gain: Tensor | None
-    damping: Tensor | None
-    alpha: float
-    force_split: float
-    damping_sign: float = 1.0
 
 
 class RigidBodyCarry(NamedTuple):
@@ -80,7 +45,7 @@ class RigidBodyCarry(NamedTuple):
         return (rotation,) if self.position is None else (self.position, rotation)
 
 
-class RigidBodyIntegrator(FlowMap):
+class RigidBodyIntegrator(ForcedIntegrator):
     """Lie group forced variational integrator of a rigid body, order 2 at ``alpha = force_split = 1/2``.
 
     One step is ``R' = R Z``, ``x' = x + R y`` with the discrete Lagrangian ``|y|^2 m / 2h`` plus a kinetic term of
@@ -95,8 +60,6 @@ class RigidBodyIntegrator(FlowMap):
     Source: Duruisseaux, Duong, Leok, Atanasov, L4DC 2023, eqs. 9-17, with the sign of the force in the position
     update corrected and forces as impulses (they contain ``h``).
     """
-
-    symplectic = True
 
     def __init__(
         self,
@@ -131,107 +94,48 @@ class RigidBodyIntegrator(FlowMap):
             ValueError: If a number is out of range, a shape is wrong or the inertia depends on the configuration.
         """
         super().__init__()
-        if not (h > 0 and h < float("inf")):
-            raise ValueError(f"h: expected a positive step in seconds, got {h}")
-        for name, value in (("alpha", alpha), ("force_split", force_split)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name}: expected a number in [0, 1], got {value}")
+        self._set_scheme(h, alpha, force_split)
         if kinetic not in KINETIC_TERMS:
             raise ValueError(f"kinetic: expected one of {sorted(KINETIC_TERMS)}, got {kinetic!r}")
-        self.group, self.h = group, float(h)
+        self.group, self.kinetic = group, KINETIC_TERMS[kinetic]
         self.space = rigid_body_space(group)
         self.configuration_space = configuration_space(group)
         self.translates = group is SE3
-        rows = 6 if self.translates else 3
-        self.alpha, self.force_split, self.kinetic = float(alpha), float(force_split), KINETIC_TERMS[kinetic]
+        self.rows = 6 if self.translates else 3
         self.inertia = as_inertia(inertia)
-        self.potential = as_potential(potential)
-        self.input_gain = as_matrix(input_gain, "input_gain", rows, -1)
-        self.dissipation = as_matrix(dissipation, "dissipation", rows, rows)
         self.mass = self._fill_mass(mass)
-        self.gain_varies = self.input_gain is not None and takes_configuration(self.input_gain)
-        self.damping_varies = self.dissipation is not None and takes_configuration(self.dissipation)
-        self.control_size = self._count_controls()
-        self._check_damping()
-
-    @property
-    def order(self) -> int:  # type: ignore[override]
-        """2 for the symmetric choice of ``alpha`` and ``force_split``, else 1."""
-        symmetric = self.alpha == 0.5 and (self.force_split == 0.5 or not self.forced)
-        return 2 if symmetric else 1
-
-    @property
-    def reversible(self) -> bool:  # type: ignore[override]
-        """Whether flipping the velocities turns the map into its inverse."""
-        return self.order == 2 and self.dissipation is None
-
-    @property
-    def forced(self) -> bool:
-        """Whether there is an input gain or dissipation."""
-        return self.input_gain is not None or self.dissipation is not None
+        self._set_forces(potential, _no_potential, input_gain, dissipation)
 
     def _fill_mass(self, mass: ArrayLike | nn.Module | None) -> nn.Module | None:
         if not self.translates:
             if mass is not None:
-                raise ValueError("mass: expected None on SO(3), where only the inertia acts; use lie.SE3 for a moving body")
+                raise ValueError(
+                    "mass: expected None on SO(3), where only the inertia acts; use lie.SE3 for a moving body"
+                )
             return None
         if mass is None:
             raise ValueError("mass: expected a mass in kg (or a module) on SE(3), got None")
-        if isinstance(mass, nn.Module):
-            return mass
-        value = as_constant(mass, "mass", ())
-        if value <= 0:
-            raise ValueError(f"mass: expected a positive mass in kg, got {float(value)}")
-        return ConstantScalar(value)
+        return as_mass(mass, self.dtype or torch.float64)
 
     def identity_configuration(self) -> Configuration:
         """``(I,)`` or ``(0, I)`` in the dtype and on the device of the map."""
-        dtype = self.dtype or torch.float64
-        tensors = [*self.parameters(), *self.buffers()]
-        device = tensors[0].device if tensors else torch.device("cpu")
-        rotation = torch.eye(3, dtype=dtype, device=device)
-        return (torch.zeros(3, dtype=dtype, device=device), rotation) if self.translates else (rotation,)
+        own = self._like_own()
+        rotation = torch.eye(3, dtype=own.dtype, device=own.device)
+        return (torch.zeros_like(rotation[0]), rotation) if self.translates else (rotation,)
 
-    def _count_controls(self) -> int:
-        if self.input_gain is None:
-            return 0
-        with torch.no_grad():
-            gain = self.input_gain(*(self.identity_configuration() if self.gain_varies else ()))
-        rows = 6 if self.translates else 3
-        if gain.ndim != 2 or gain.shape[0] != rows:
-            raise ValueError(f"input_gain: expected a module returning (..., {rows}, m), got {tuple(gain.shape)}")
-        return int(gain.shape[1])
-
-    def _check_damping(self) -> None:
-        if self.dissipation is None:
-            return
-        with torch.no_grad():
-            matrix = self.dissipation(*(self.identity_configuration() if self.damping_varies else ()))
-        rates = torch.linalg.eigvalsh(0.5 * (matrix + matrix.mT))
-        if rates.min() < -1e-9 * rates.abs().max():
-            raise ValueError(
-                f"dissipation: expected a positive semidefinite matrix, got eigenvalues {rates.tolist()}"
-            )
-
-    def constants(self) -> Coefficients:
-        """Inertia, its inverse, mass and constant matrices, from the parameters."""
-        inertia = self.inertia()
-        return Coefficients(
-            inertia=inertia,
-            inverse_inertia=torch.linalg.inv_ex(inertia)[0],
-            mass=None if self.mass is None else self.mass(),
-            gain=None if self.input_gain is None or self.gain_varies else self.input_gain(),
-            damping=None if self.dissipation is None or self.damping_varies else self.dissipation(),
-            alpha=self.alpha,
-            force_split=self.force_split,
-        )
+    def _mass_matrix(self, k: Coefficients) -> Tensor:
+        if k.mass is None:
+            return k.inertia
+        zero = torch.zeros_like(k.inertia)
+        heavy = k.mass * torch.eye(3, dtype=k.inertia.dtype, device=k.inertia.device)
+        return torch.cat((torch.cat((heavy, zero), dim=-1), torch.cat((zero, k.inertia), dim=-1)), dim=-2)
 
     def start(self, x: Tensor, constants: Coefficients) -> RigidBodyCarry:
         """Momenta and forces of states ``(..., 12)`` or ``(..., 18)``."""
         part = self.space.view(x)
         pi = apply(constants.inertia, part["omega"])
         frame = torch.cat((part["R"], pi.unsqueeze(-2)), dim=-2)
-        if not self.translates:
+        if constants.mass is None:
             return self._evaluate_forces(frame, None, None, constants)
         return self._evaluate_forces(frame, part["x"], constants.mass * part["v"], constants)
 
@@ -240,47 +144,9 @@ class RigidBodyIntegrator(FlowMap):
         frame, _, x, momentum, *_ = carry
         rotation = frame[..., :3, :].flatten(-2)
         omega = apply(constants.inverse_inertia, frame[..., 3, :])
-        if x is None:
+        if x is None or momentum is None or constants.mass is None:
             return torch.cat((rotation, omega), dim=-1)
         return torch.cat((x, rotation, momentum / constants.mass, omega), dim=-1)
-
-    def advance(self, carry: RigidBodyCarry, control: Tensor | None, constants: Coefficients) -> RigidBodyCarry:
-        """Move momenta and pose by one step; raises ``StepError`` where there is no solution."""
-        return self._step(carry, control, constants, strict=True)[0]
-
-    def try_advance(
-        self, carry: RigidBodyCarry, control: Tensor | None, constants: Coefficients
-    ) -> tuple[RigidBodyCarry, Tensor]:
-        """Like ``advance``, with a status per trajectory in place of an error."""
-        return self._step(carry, control, constants, strict=False)
-
-    def inverse(self, y: Tensor, control: Tensor | None = None) -> Tensor:
-        """Undo one step: the adjoint map with flipped velocities.
-
-        Args:
-            y: States ``(..., n)``.
-            control: The inputs that were held over the step.
-
-        Returns:
-            The states from which ``forward`` leads to ``y``.
-        """
-        self.check_inputs(y, control)
-        k = self.constants()
-        backwards = replace(k, alpha=1 - k.alpha, force_split=1 - k.force_split, damping_sign=-k.damping_sign)
-        x = self.finish(self.advance(self.start(self.flip_velocities(y), backwards), control, backwards), backwards)
-        return self.flip_velocities(x)
-
-    def flip_velocities(self, x: Tensor) -> Tensor:
-        """Turn ``v`` and ``omega`` around; the reversal under which the map is symmetric.
-
-        Args:
-            x: States ``(..., n)``.
-
-        Returns:
-            States ``(..., n)``.
-        """
-        velocities = 6 if self.translates else 3
-        return torch.cat((x[..., :-velocities], -x[..., -velocities:]), dim=-1)
 
     @property
     def observables(self) -> dict[str, int]:
@@ -298,10 +164,6 @@ class RigidBodyIntegrator(FlowMap):
         """Potential energy ``(...)`` of states ``(..., n)``."""
         part = self.space.view(x)
         return self.potential(*([part["x"]] if self.translates else []), part["R"])
-
-    def energy(self, x: Tensor) -> Tensor:
-        """Total energy ``(...)`` of states ``(..., n)``."""
-        return self.kinetic_energy(x) + self.potential_energy(x)
 
     def momentum(self, x: Tensor) -> Tensor:
         """Spatial momentum of states: ``R J omega`` ``(..., 3)``, on SE(3) ``(m v, R J omega + x x m v)`` ``(..., 6)``."""
@@ -333,29 +195,31 @@ class RigidBodyIntegrator(FlowMap):
         return RigidBodyKernel(self, observables).build()
 
     def _step(
-        self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients, strict: bool
+        self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients
     ) -> tuple[RigidBodyCarry, Tensor]:
-        h, early = self.h, k.force_split
-        push, twist = self._impulses(carry, control, k, early)
-        pi = carry.frame[..., 3, :] + (1 - k.alpha) * h * carry.torque
-        pi = pi if twist is None else pi + twist
-        z, status = self._solve(h * pi, k, strict)
-
+        pi, momentum = self._leave(carry, control, k)
+        isotropic = getattr(self.inertia, "isotropic", False)
+        z, status = solve_implicitly(self.kinetic, self.h * pi, k.inertia, isotropic)
         rotation = carry.frame[..., :3, :]
         rows = torch.cat((rotation.expand(*pi.shape[:-1], 3, 3), pi.unsqueeze(-2)), dim=-2)
-        turn = cross(rows, z.unsqueeze(-2))
-        frame = rows + (2 / (1 + dot(z, z))).unsqueeze(-1) * (turn + cross(turn, z.unsqueeze(-2)))
+        frame = turn(rows, z)
+        x = None
+        if carry.position is not None and k.mass is not None and momentum is not None:
+            x = carry.position + (self.h / k.mass) * momentum
+        return self._arrive(self._evaluate_forces(frame, x, momentum, k), control, k), status
 
-        x = momentum = None
-        if carry.position is not None and carry.momentum is not None and carry.force is not None:
-            momentum = carry.momentum + (1 - k.alpha) * h * carry.force
-            momentum = momentum if push is None else momentum + apply(rotation, push)
-            x = carry.position + (h / k.mass) * momentum
-        arrived = self._evaluate_forces(frame, x, momentum, k)
-        return self._finish_forces(arrived, control, k), status
-
-    def _solve(self, a: Tensor, k: Coefficients, strict: bool) -> tuple[Tensor, Tensor]:
-        return solve_rotation(self.kinetic, a, k.inertia, strict, getattr(self.inertia, "isotropic", False))
+    def _leave(
+        self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients
+    ) -> tuple[Tensor, Tensor | None]:
+        """Momenta (body, world) between the forces at the beginning of the step and the displacement."""
+        impulse = self._early_impulse(carry, lambda: self._body_velocity(carry, k), control, k)
+        push, twist = self._split(impulse)
+        pi = carry.frame[..., 3, :] + (1 - k.alpha) * self.h * carry.torque
+        pi = pi if twist is None else pi + twist
+        if carry.momentum is None or carry.force is None:
+            return pi, None
+        momentum = carry.momentum + (1 - k.alpha) * self.h * carry.force
+        return pi, momentum if push is None else momentum + apply(carry.frame[..., :3, :], push)
 
     def _evaluate_forces(
         self, frame: Tensor, x: Tensor | None, momentum: Tensor | None, k: Coefficients
@@ -366,76 +230,62 @@ class RigidBodyIntegrator(FlowMap):
         slopes = self.potential.gradient(*q)
         torque = cross(rotation, slopes[-1]).sum(-2)
         force = None if x is None else -slopes[0]
-        gain = None
-        if self.input_gain is not None and k.gain is None:
-            gain = self.input_gain(*q)
-        return RigidBodyCarry(frame, torque, x, momentum, force, gain)
+        return RigidBodyCarry(frame, torque, x, momentum, force, self._gain_at(q))
 
-    def _finish_forces(self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients) -> RigidBodyCarry:
+    def _arrive(self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients) -> RigidBodyCarry:
         """Add the impulses that act at the end of the step."""
-        h, late = self.h, 1 - k.force_split
-        push, twist = self._input_impulse(carry, control, k, late)
-        pi = carry.frame[..., 3, :] + k.alpha * h * carry.torque
+        late = 1 - k.force_split
+        push, twist = self._split(self._input_impulse(carry, control, k, late))
+        pi = carry.frame[..., 3, :] + k.alpha * self.h * carry.torque
         pi = pi if twist is None else pi + twist
         momentum = carry.momentum
         rotation = carry.frame[..., :3, :]
         if momentum is not None and carry.force is not None:
-            momentum = momentum + k.alpha * h * carry.force
+            momentum = momentum + k.alpha * self.h * carry.force
             momentum = momentum if push is None else momentum + apply(rotation, push)
         if self.dissipation is not None and late > 0:
-            pi, momentum = self._damp(carry, pi, momentum, late, k)
+            pi, momentum = self._damp(carry, pi, momentum, k)
         frame = torch.cat((rotation, pi.unsqueeze(-2)), dim=-2)
         return carry._replace(frame=frame, momentum=momentum)
 
-    def _impulses(
-        self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients, share: float
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Impulses of inputs and damping at the beginning of the step, body frame: (force, torque)."""
-        push, twist = self._input_impulse(carry, control, k, share)
-        if self.dissipation is None or share == 0:
-            return push, twist
-        body = self._body_velocity(carry.frame[..., 3, :], carry.momentum, carry.frame[..., :3, :], k)
-        drag = -k.damping_sign * share * self.h * apply(self._damping_at(carry, k), body)
-        if not self.translates:
-            return None, drag if twist is None else twist + drag
-        first, second = drag[..., :3], drag[..., 3:]
-        return first if push is None else push + first, second if twist is None else twist + second
+    def _damp(
+        self, carry: RigidBodyCarry, pi: Tensor, momentum: Tensor | None, k: Coefficients
+    ) -> tuple[Tensor, Tensor | None]:
+        """Damping at the end of the step, implicit and linear."""
+        if momentum is None or k.mass is None:
+            return apply(k.inertia, self._late_velocity(carry, pi, k)), None
+        rotation = carry.frame[..., :3, :]
+        velocity = self._late_velocity(carry, torch.cat((apply(rotation.mT, momentum), pi), dim=-1), k)
+        return apply(k.inertia, velocity[..., 3:]), k.mass * apply(rotation, velocity[..., :3])
 
-    def _input_impulse(
-        self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients, share: float
-    ) -> tuple[Tensor | None, Tensor | None]:
-        if control is None or share == 0:
-            return None, None
-        gain = k.gain if k.gain is not None else carry.gain
-        if gain is None:
-            raise ValueError("control: expected None, since the map has no input_gain")
-        impulse = share * self.h * apply(gain, control)
-        return (impulse[..., :3], impulse[..., 3:]) if self.translates else (None, impulse)
-
-    def _damping_at(self, carry: RigidBodyCarry, k: Coefficients) -> Tensor:
-        if k.damping is not None:
-            return k.damping
-        damping: Tensor = self.dissipation(*carry.configuration)  # type: ignore[misc]
-        return damping
+    def _split(self, impulse: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Force and torque part of an impulse."""
+        if impulse is None or not self.translates:
+            return None, impulse
+        return impulse[..., :3], impulse[..., 3:]
 
     @staticmethod
-    def _body_velocity(pi: Tensor, momentum: Tensor | None, rotation: Tensor, k: Coefficients) -> Tensor:
-        omega = apply(k.inverse_inertia, pi)
-        if momentum is None:
+    def _body_velocity(carry: RigidBodyCarry, k: Coefficients) -> Tensor:
+        omega = apply(k.inverse_inertia, carry.frame[..., 3, :])
+        if carry.momentum is None or k.mass is None:
             return omega
-        return torch.cat((apply(rotation.mT, momentum / k.mass), omega), dim=-1)
+        return torch.cat((apply(carry.frame[..., :3, :].mT, carry.momentum / k.mass), omega), dim=-1)
 
-    def _damp(
-        self, carry: RigidBodyCarry, pi: Tensor, momentum: Tensor | None, share: float, k: Coefficients
-    ) -> tuple[Tensor, Tensor | None]:
-        """Damping at the end of the step, implicit and linear: ``(M + share h D) velocity = momentum``."""
-        damping = k.damping_sign * share * self.h * self._damping_at(carry, k)
-        if momentum is None:
-            velocity = solve(k.inertia + damping, pi)
-            return apply(k.inertia, velocity), None
-        rotation = carry.frame[..., :3, :]
-        zero = torch.zeros_like(k.inertia)
-        heavy = k.mass * torch.eye(3, dtype=pi.dtype, device=pi.device)
-        body = torch.cat((torch.cat((heavy, zero), dim=-1), torch.cat((zero, k.inertia), dim=-1)), dim=-2)
-        velocity = solve(body + damping, torch.cat((apply(rotation.mT, momentum), pi), dim=-1))
-        return apply(k.inertia, velocity[..., 3:]), k.mass * apply(rotation, velocity[..., :3])
+
+def turn(rows: Tensor, z: Tensor) -> Tensor:
+    """Multiply rows by the rotation ``Cay(z)`` from the right.
+
+    Args:
+        rows: ``(..., m, 3)``.
+        z: Cayley coordinates ``(..., 3)``.
+
+    Returns:
+        ``(..., m, 3)``.
+    """
+    z = z.unsqueeze(-2)
+    half = cross(rows, z)
+    return rows + (2 / (1 + dot(z, z))) * (half + cross(half, z))
+
+
+def _no_potential(dtype: torch.dtype) -> Potential:
+    return LinearPotential(torch.zeros(3, 3, dtype=dtype))

@@ -17,13 +17,16 @@ Configuration = tuple[Tensor, ...]
 ArrayLike = Tensor | np.ndarray | Sequence[Any] | float
 
 
-def as_constant(value: ArrayLike, name: str, shape: tuple[int, ...]) -> Tensor:
+def as_constant(
+    value: ArrayLike, name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float64
+) -> Tensor:
     """Turn numbers given by the user into a finite float tensor of a known shape.
 
     Args:
-        value: Tensor, array, nested sequence or number; what is no float tensor becomes float64.
+        value: Tensor, array, nested sequence or number.
         name: Name of the argument, for the message.
         shape: Expected shape; -1 stands for any length.
+        dtype: Dtype of the result where the value is no float tensor.
 
     Returns:
         The tensor, detached and copied.
@@ -31,19 +34,23 @@ def as_constant(value: ArrayLike, name: str, shape: tuple[int, ...]) -> Tensor:
     Raises:
         ValueError: If the shape is wrong or an entry is not finite.
     """
-    tensor = value.detach().clone() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64).clone()
+    if isinstance(value, Tensor):
+        tensor = value.detach().clone()
+    else:
+        tensor = torch.as_tensor(value, dtype=dtype).clone()
     if not tensor.is_floating_point():
-        tensor = tensor.double()
-    if len(tensor.shape) != len(shape) or any(s not in (-1, t) for s, t in zip(shape, tensor.shape, strict=True)):
+        tensor = tensor.to(dtype)
+    lengths = tuple(tensor.shape)
+    if len(lengths) != len(shape) or any(s not in (-1, t) for s, t in zip(shape, lengths, strict=True)):
         wanted = tuple("any" if s == -1 else s for s in shape)
-        raise ValueError(f"{name}: expected shape {wanted}, got {tuple(tensor.shape)}")
+        raise ValueError(f"{name}: expected shape {wanted}, got {lengths}")
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name}: expected finite numbers, got {tensor.tolist()}")
     return tensor
 
 
 class Inertia(nn.Module, ABC):
-    """A constant moment of inertia in the body frame; call it without arguments for ``J`` ``(3, 3)``.
+    """A constant inertia in the body frame; call it without arguments for ``J``, ``(3, 3)`` for a rigid body.
 
     Attributes:
         isotropic: Whether ``J`` is always a multiple of the identity, which has a closed-form step.
@@ -53,35 +60,38 @@ class Inertia(nn.Module, ABC):
 
     @abstractmethod
     def forward(self) -> Tensor:
-        """The matrix ``J``, symmetric positive definite ``(3, 3)``."""
+        """The matrix ``J``, symmetric positive definite ``(n, n)``."""
 
 
 class ConstantInertia(Inertia):
-    """A known moment of inertia."""
+    """A known inertia."""
 
     matrix: Tensor
 
-    def __init__(self, matrix: ArrayLike) -> None:
+    def __init__(self, matrix: ArrayLike, size: int = 3) -> None:
         """Check and store the matrix.
 
         Args:
-            matrix: ``J`` ``(3, 3)``, symmetric positive definite, kg m^2.
+            matrix: ``J`` ``(size, size)``, symmetric positive definite; for a rigid body in kg m^2.
+            size: Number of velocity components on which it acts.
 
         Raises:
             ValueError: If it is not symmetric positive definite.
         """
         super().__init__()
-        tensor = as_constant(matrix, "inertia", (3, 3))
+        tensor = as_constant(matrix, "inertia", (size, size))
         if not torch.allclose(tensor, tensor.mT, rtol=1e-6, atol=0.0):
-            raise ValueError(f"inertia: expected a symmetric matrix, got {tensor.tolist()}; use (J + J.T) / 2")
+            raise ValueError(
+                f"inertia: expected a symmetric matrix, got {tensor.tolist()}; use (J + J.T) / 2"
+            )
         moments = torch.linalg.eigvalsh(tensor)
         if moments[0] <= 0:
             raise ValueError(f"inertia: expected positive principal moments, got {moments.tolist()}")
         self.register_buffer("matrix", 0.5 * (tensor + tensor.mT))
-        self.isotropic = torch.equal(tensor, tensor[0, 0] * torch.eye(3, dtype=tensor.dtype))
+        self.isotropic = torch.equal(tensor, tensor[0, 0] * torch.eye(size).to(tensor))
 
     def forward(self) -> Tensor:
-        """The matrix ``J`` ``(3, 3)``."""
+        """The matrix ``J`` ``(size, size)``."""
         return self.matrix
 
 
@@ -114,22 +124,24 @@ class Potential(nn.Module, ABC):
 class FunctionPotential(Potential):
     """A potential from any callable of the configuration, differentiated by torch."""
 
-    def __init__(self, function: Callable[..., Tensor]) -> None:
+    def __init__(self, function: Callable[..., Tensor], depth: int = 2) -> None:
         """Keep the callable; a module's parameters are registered.
 
         Args:
             function: Maps ``R`` (or ``x, R``) to energies ``(...)``, each batch element on its own.
+            depth: Number of dimensions of the last argument without a batch: 2 for ``R``, 0 for a plane angle.
         """
         super().__init__()
-        self.function = function
+        self.function, self.depth = function, depth
 
     def forward(self, *q: Tensor) -> Tensor:
         """Energy ``(...)``."""
         energy = self.function(*q)
-        if energy.shape != q[-1].shape[:-2]:
+        batch = q[-1].shape[: q[-1].ndim - self.depth]
+        if energy.shape != batch:
             raise ValueError(
-                f"potential: expected energies of shape {tuple(q[-1].shape[:-2])} for configurations of that batch"
-                f" shape, got {tuple(energy.shape)}; a trailing dimension of 1 must be squeezed"
+                f"potential: expected energies of shape {tuple(batch)} for configurations of that batch shape,"
+                f" got {tuple(energy.shape)}; a trailing dimension of 1 must be squeezed"
             )
         return energy
 
@@ -138,23 +150,30 @@ class LinearPotential(Potential):
     """``U = <B, R> + c . x``: gravity on an extended body, or any uniform field.
 
     Attributes:
-        orientation: ``B`` ``(3, 3)``, the gradient with respect to ``R``.
+        orientation: ``B`` ``(3, 3)``, the gradient with respect to ``R``; ``(n, n)`` on another matrix group.
         position: ``c`` ``(3,)``, the gradient with respect to ``x``; not used on SO(3).
     """
 
     orientation: Tensor
     position: Tensor
 
-    def __init__(self, orientation: ArrayLike, position: ArrayLike | None = None, learnable: bool = False) -> None:
+    def __init__(
+        self,
+        orientation: ArrayLike,
+        position: ArrayLike | None = None,
+        learnable: bool = False,
+        size: int = 3,
+    ) -> None:
         """Store the coefficients.
 
         Args:
-            orientation: ``B`` ``(3, 3)``.
+            orientation: ``B`` ``(size, size)``.
             position: ``c`` ``(3,)``; zero by default.
             learnable: Whether the coefficients are parameters.
+            size: Number of rows of the group's matrices.
         """
         super().__init__()
-        matrix = as_constant(orientation, "orientation", (3, 3))
+        matrix = as_constant(orientation, "orientation", (size, size))
         vector = as_constant([0.0] * 3 if position is None else position, "position", (3,)).to(matrix.dtype)
         if learnable:
             self.orientation, self.position = nn.Parameter(matrix), nn.Parameter(vector)
@@ -279,17 +298,18 @@ def takes_configuration(module: Callable[..., Any]) -> bool:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             return True
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            if parameter.default is parameter.empty:
-                return True
+        positional = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        if positional and parameter.default is parameter.empty:
+            return True
     return False
 
 
-def as_inertia(value: ArrayLike | nn.Module) -> nn.Module:
+def as_inertia(value: ArrayLike | nn.Module, size: int = 3) -> nn.Module:
     """Fill the inertia slot.
 
     Args:
-        value: A matrix ``(3, 3)``, or a module that returns one when called without arguments.
+        value: A matrix ``(size, size)``, or a module that returns one when called without arguments.
+        size: Number of velocity components on which it acts.
 
     Returns:
         The module.
@@ -298,22 +318,44 @@ def as_inertia(value: ArrayLike | nn.Module) -> nn.Module:
         ValueError: If a matrix is not an inertia, or a module depends on the configuration.
     """
     if not isinstance(value, nn.Module):
-        return ConstantInertia(value)
+        return ConstantInertia(value, size)
     if takes_configuration(value):
         raise ValueError(
             f"inertia: expected a module called without arguments, got {type(value).__name__}, which takes the"
-            " configuration. A configuration-dependent inertia J(q) adds the term d(w.J(q)w/2)/dq to the equations;"
-            " this integrator does not have it, so its map would be neither symplectic nor the motion of that body."
-            " Use a constant inertia."
+            " configuration. A configuration-dependent inertia J(q) adds the term d(w.J(q)w/2)/dq to the"
+            " equations; this integrator does not have it, so its map would be neither symplectic nor the motion"
+            " of that body. Use a constant inertia."
         )
     return value
 
 
-def as_potential(value: Callable[..., Tensor] | None) -> Potential:
+def as_mass(value: ArrayLike | nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """Fill the mass slot.
+
+    Args:
+        value: A positive number in kg, or a module that returns one when called without arguments.
+        dtype: Dtype of the number where the value is no float tensor.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+    if isinstance(value, nn.Module):
+        return value
+    number = as_constant(value, "mass", (), dtype)
+    if number <= 0:
+        raise ValueError(f"mass: expected a positive mass in kg, got {float(number)}")
+    return ConstantScalar(number)
+
+
+def as_potential(value: Callable[..., Tensor], depth: int = 2) -> Potential:
     """Fill the potential slot.
 
     Args:
-        value: A ``Potential``, any callable of the configuration, or ``None`` for a free body.
+        value: A ``Potential``, or any callable of the configuration.
+        depth: Number of dimensions of the last argument without a batch.
 
     Returns:
         The potential.
@@ -321,27 +363,35 @@ def as_potential(value: Callable[..., Tensor] | None) -> Potential:
     Raises:
         TypeError: If the value cannot be called.
     """
-    if value is None:
-        return LinearPotential(torch.zeros(3, 3, dtype=torch.float64))
     if isinstance(value, Potential):
         return value
     if not callable(value):
-        raise TypeError(f"potential: expected a Potential or a callable of the configuration, got {type(value).__name__}")
-    return FunctionPotential(value)
+        raise TypeError(
+            f"potential: expected a Potential or a callable of the configuration, got {type(value).__name__}"
+        )
+    return FunctionPotential(value, depth)
 
 
-def as_matrix(value: ArrayLike | nn.Module | None, name: str, rows: int, columns: int) -> nn.Module | None:
+def as_matrix(
+    value: ArrayLike | nn.Module | None,
+    name: str,
+    rows: int,
+    columns: int,
+    dtype: torch.dtype = torch.float64,
+) -> nn.Module | None:
     """Fill the slot of an input gain or a damping matrix.
 
     Args:
-        value: A matrix ``(rows, columns)``, a module called with the configuration or without arguments, or ``None``.
+        value: A matrix ``(rows, columns)``, a module called with the configuration or without arguments, or
+            ``None``.
         name: Name of the argument, for the message.
         rows: Expected number of rows.
         columns: Expected number of columns, -1 for any.
+        dtype: Dtype of the matrix where the value is no float tensor.
 
     Returns:
         The module, or ``None``.
     """
     if value is None or isinstance(value, nn.Module):
         return value
-    return ConstantMatrix(as_constant(value, name, (rows, columns)))
+    return ConstantMatrix(as_constant(value, name, (rows, columns), dtype))
