@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -113,8 +114,7 @@ class Recording:
     def __repr__(self) -> str:
         """Sizes and layout."""
         controls = "no controls" if self.control_space is None else f"controls {self.control_space}"
-        start, end = float(self.times[0]), float(self.times[-1])
-        span = f"{len(self)} samples, {start:g} ... {end:g} s"
+        span = f"{len(self)} samples in {float(self.times[-1] - self.times[0]):g} s"
         return f"Recording({self.name!r}, {span}, {controls}, {self.space})"
 
     def step(self, tolerance: float = 1e-3) -> float:
@@ -124,7 +124,7 @@ class Recording:
             tolerance: Largest deviation of one step from the mean, as a fraction of the mean.
 
         Returns:
-            The mean step in seconds, rounded to 12 digits so that stamps ``0.02 k`` give 0.02.
+            The mean step in seconds, to the digits that the stamps resolve: stamps ``0.02 k`` give 0.02.
 
         Raises:
             ValueError: If a step deviates by more; the message names the row and both stamps.
@@ -139,7 +139,9 @@ class Recording:
                 f" {after - before:.6g} s after row {worst} at {before!r} s, and the mean step is {h:.6g} s;"
                 f" interpolate with resample(recording, {float(steps.median()):.6g})"
             )
-        return float(f"{h:.12g}")
+        largest = float(self.times.abs().max())
+        resolution = max(1e-12 * h, 2 * math.ulp(largest) / (len(self) - 1))
+        return round(h, -math.ceil(math.log10(resolution)))
 
     def __getitem__(self, part: slice) -> Recording:
         """A stretch of the recording.
@@ -263,15 +265,17 @@ def windows(
         labels.append(torch.full((states[-1].shape[0],), label))
         if one.controls is not None:
             controls.append(cut(one.controls, length - 1))
-    return Windows(
-        torch.cat(states),
-        torch.cat(controls) if controls else None,
+    held = torch.cat(controls) if controls else None
+    first = Windows(
+        states[0][:1],
+        None if held is None else held[:1],
         h,
         series[0].space,
-        torch.cat(labels),
+        labels[0][:1],
         series[0].control_space,
         series[0].tol,
     )
+    return first.filled(torch.cat(states), held, torch.cat(labels))
 
 
 def _cut(series: Tensor, length: int, stride: int) -> Tensor:

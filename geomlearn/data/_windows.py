@@ -166,14 +166,23 @@ class Windows:
     def _take(self, places: Tensor) -> Windows:
         """Windows at the places ``(K,)``; what was checked is not checked again."""
         there = places.to(self.states.device)
-        return self._with(
+        return self.filled(
             self.states[there],
             None if self.controls is None else self.controls[there],
             self.recording[places],
         )
 
-    def _with(self, states: Tensor, controls: Tensor | None, recording: Tensor) -> Windows:
-        """The same windows with other tensors that are known to be right."""
+    def filled(self, states: Tensor, controls: Tensor | None, recording: Tensor) -> Windows:
+        """Windows of the same step and layout with other tensors, which are not checked.
+
+        Args:
+            states: States ``(K, T, n)``.
+            controls: Controls ``(K, T-1, m)``, or ``None`` as here.
+            recording: Labels ``(K,)``, int64 on the CPU.
+
+        Returns:
+            The windows.
+        """
         other = object.__new__(Windows)
         for name, value in vars(self).items():
             object.__setattr__(other, name, value)
@@ -256,7 +265,7 @@ class Windows:
             raise TypeError(f"dtype: expected torch.float64 or torch.float32, got {dtype}")
         states = self.states.to(dtype=dtype, device=device)
         controls = None if self.controls is None else self.controls.to(dtype=dtype, device=device)
-        return self._with(states, controls, self.recording)
+        return self.filled(states, controls, self.recording)
 
     @staticmethod
     def concatenate(sets: Sequence[Windows], *, same_recordings: bool) -> Windows:
@@ -289,7 +298,7 @@ class Windows:
             labels.append(other.recording if same_recordings else start + numbers)
             start += len(own)
         controls = [other.controls for other in sets if other.controls is not None]
-        return first._with(
+        return first.filled(
             torch.cat([other.states for other in sets]),
             torch.cat(controls) if controls else None,
             torch.cat(labels),

@@ -127,6 +127,18 @@ def test_jitter_within_the_tolerance_is_accepted():
     assert windows(Recording(t, x, u, SPACE), 5).h == 0.05
 
 
+@pytest.mark.parametrize("start", [0.0, -3.7, 1.7e9])
+@pytest.mark.parametrize("h", [0.02, 1e-3, 2.0])
+def test_the_step_has_the_digits_that_the_stamps_have(start, h):
+    _, x, _ = series(2000)
+    t = start + h * torch.arange(2000, dtype=torch.float64)
+    assert windows(Recording(t, x, None, SPACE), 5).h == h
+    third = start + torch.arange(2000, dtype=torch.float64) / 3
+    assert windows(Recording(third, x, None, SPACE), 5).h == pytest.approx(
+        1 / 3, rel=1e-9 if start > 1 else 1e-12
+    )
+
+
 def test_refuses_wrong_types_and_shapes():
     t, x, u = series()
     with pytest.raises(TypeError, match=r"times: expected a float64 tensor, got torch.float32"):
