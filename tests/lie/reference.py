@@ -1,4 +1,4 @@
-"""SO(3) and SE(3) in 50-digit arithmetic, by power series at every angle: independent of the package.
+"""SO(3) and SE(3) in 50-digit arithmetic, by power series at every angle.
 
 Arrays are numpy object arrays of mpmath numbers, batch dimension first. Inputs are the exact values of floats.
 """
