@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from importlib.metadata import version as installed_version
 
@@ -36,6 +38,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True, "member-or
 autoclass_content = "both"  # arguments are described where they are: in the class or in its __init__
 autodoc_inherit_docstrings = False
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
 add_module_names = False
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
@@ -73,6 +76,48 @@ def escape_formulas(
         lines[number] = "`".join(pieces)
 
 
+PACKAGES = ("lie", "integrators", "geomlearn")
+ORIGIN: dict[tuple[str, str], str] = {}
+"""Where an object that a package exports is defined, by package and name."""
+
+
+def adopt_exports() -> None:
+    """Let every object say that it belongs to the shallowest package that exports it."""
+    names = list(PACKAGES)
+    for package in PACKAGES:
+        path = importlib.import_module(package).__path__
+        names += [f"{package}.{info.name}" for info in pkgutil.iter_modules(path) if info.name[0] != "_"]
+    adopted: set[int] = set()
+    for name in names:
+        module = importlib.import_module(name)
+        for entry in getattr(module, "__all__", []):
+            value = getattr(module, entry)
+            home = getattr(value, "__module__", "")
+            if isinstance(home, str) and home.split(".")[0] in PACKAGES and id(value) not in adopted:
+                adopted.add(id(value))
+                ORIGIN[name, entry] = home
+                if isinstance(value, type) or callable(value):
+                    value.__module__ = name
+
+
+def skip_adopted_elsewhere(
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
+) -> bool | None:
+    """Describe an object once, in the package that it belongs to."""
+    if what != "module" or not isinstance(getattr(obj, "__module__", None), str):
+        return None
+    here = app.env.temp_data.get("autodoc:module")
+    return True if here is not None and obj.__module__ != here else None
+
+
+def find_origin(app: Sphinx, module: str, attribute: str) -> str | None:
+    """Lead a link to the source to the module that holds it."""
+    return ORIGIN.get((module, attribute.split(".")[0]))
+
+
 def setup(app: Sphinx) -> None:
     """Connect the hooks."""
+    adopt_exports()
     app.connect("autodoc-process-docstring", escape_formulas, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", skip_adopted_elsewhere)
+    app.connect("viewcode-follow-imported", find_origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,14 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 def make_commands(text: str) -> set[str]:
     """The `make target` commands of a text."""
     return {f"make {target}" for target in make_targets(text)}
+
+
+def test_one_version_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    citation = re.search(r"^version: (.+)$", cited, re.MULTILINE)
+    assert citation is not None
+    assert geomlearn.__version__ == project["version"] == citation.group(1)
 
 
 def test_sub_folders_of_tests_are_packages() -> None:
