@@ -38,7 +38,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True, "member-or
 autoclass_content = "both"  # arguments are described where they are: in the class or in its __init__
 autodoc_inherit_docstrings = False
 autodoc_typehints_format = "short"
-autodoc_type_aliases = {"ArrayLike": "ArrayLike"}
+autodoc_type_aliases = {"ArrayLike": "ArrayLike"}  # its definition in numpy is a paragraph long
 add_module_names = False
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
@@ -115,9 +115,24 @@ def find_origin(app: Sphinx, module: str, attribute: str) -> str | None:
     return ORIGIN.get((module, attribute.split(".")[0]))
 
 
+def shorten_types(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Show a type alias by its name."""
+    alias = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
+    return signature and alias.sub(r"\1", signature), returns and alias.sub(r"\1", returns)
+
+
 def setup(app: Sphinx) -> None:
     """Connect the hooks."""
     adopt_exports()
     app.connect("autodoc-process-docstring", escape_formulas, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", shorten_types)
     app.connect("autodoc-skip-member", skip_adopted_elsewhere)
     app.connect("viewcode-follow-imported", find_origin)
