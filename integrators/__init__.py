@@ -1,14 +1,17 @@
 """Flow maps: structure-preserving integrators, compiled rollouts and diagnostics."""
 
 from ._flow import FlowMap
-from ._rollout import Rollout, rollout
+from ._rollout import Rollout, load_rollout, rollout
 from ._state import Part, StateSpace, vector
 from ._status import LargeStepWarning, Status, StepError
 from .variational import (
     ConstantInertia,
     FunctionPotential,
+    GroupVariationalIntegrator,
     Inertia,
     LinearPotential,
+    PlanarIntegrator,
+    PositionForm,
     Potential,
     RigidBodyIntegrator,
     configuration_space,
@@ -21,10 +24,13 @@ __all__ = [
     "ConstantInertia",
     "FlowMap",
     "FunctionPotential",
+    "GroupVariationalIntegrator",
     "Inertia",
     "LargeStepWarning",
     "LinearPotential",
     "Part",
+    "PlanarIntegrator",
+    "PositionForm",
     "Potential",
     "RigidBodyIntegrator",
     "Rollout",
@@ -32,6 +38,7 @@ __all__ = [
     "Status",
     "StepError",
     "configuration_space",
+    "load_rollout",
     "rigid_body_space",
     "rollout",
     "vector",

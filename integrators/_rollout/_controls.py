@@ -19,8 +19,8 @@ class Controls:
     """Controls of a flattened batch.
 
     Attributes:
-        values: ``(1, 1 or batch, m)`` when constant, ``(steps, 1 or batch, m)`` per step; ``None`` without controls
-            or with feedback.
+        values: ``(1, 1 or batch, m)`` when constant, ``(steps, 1 or batch, m)`` per step; ``None`` without
+            controls or with feedback.
         feedback: Function of time and states ``(*batch, n)``.
     """
 
@@ -80,16 +80,15 @@ class Controls:
         return Controls(self.values[:, first:last])
 
 
-def resolve_controls(
-    flow: FlowMap, x0: Tensor, steps: int, controls: Tensor | Feedback | None
-) -> Controls:
+def resolve_controls(flow: FlowMap, x0: Tensor, steps: int, controls: Tensor | Feedback | None) -> Controls:
     """Decide from its shape what a tensor of controls means.
 
     Args:
         flow: The map.
         x0: Initial states ``(*batch, n)``.
         steps: Number of steps.
-        controls: ``(m,)``, ``(*batch, m)``, ``(steps, m)`` or ``(steps, *batch, m)``; a function; or ``None``.
+        controls: ``(m,)``, ``(*batch, m)``, ``(steps, m)`` or ``(steps, *batch, m)``; a function; or
+            ``None``.
 
     Returns:
         The controls of the flattened batch.
@@ -130,7 +129,8 @@ def _meaning(shape: tuple[int, ...], batch: tuple[int, ...], steps: int, m: int)
     constant = shape in ((m,), (*batch, m)) or (fits_batch and shape[0] == 1)
     if per_step and constant and steps > 1:
         raise ValueError(
-            f"controls: the shape {shape} fits both {steps} steps and {shape[0]} trajectories; for one value per step"
+            f"controls: the shape {shape} fits both {steps} steps and {shape[0]} trajectories; for one"
+            " value per step"
             " pass controls[:, None], for one constant value per trajectory pass controls[None]"
         )
     if per_step or constant:
@@ -138,6 +138,7 @@ def _meaning(shape: tuple[int, ...], batch: tuple[int, ...], steps: int, m: int)
     b = "".join(f"{length}, " for length in batch)
     known = [f"({m},)", f"({b}{m})", f"({steps}, {m})", f"({steps}, {b}{m})"]
     raise ValueError(
-        f"controls: expected shape {' or '.join(dict.fromkeys(known))} for {steps} steps and the batch {batch},"
+        f"controls: expected shape {' or '.join(dict.fromkeys(known))} for {steps} steps and the batch"
+        f" {batch},"
         f" got {shape}"
     )

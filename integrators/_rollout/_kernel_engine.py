@@ -45,7 +45,8 @@ class KernelEngine:
         lanes = 1 if count == 1 else BLOCK_LANES
         if parallel and forked():
             raise RuntimeError(
-                "parallel: a parallel kernel cannot run in a forked process; pass parallel=False, or start the workers"
+                "parallel: a parallel kernel cannot run in a forked process; pass parallel=False, or start"
+                " the workers"
                 " with the spawn method"
             )
         if parallel is None:
@@ -107,4 +108,6 @@ class KernelEngine:
             done: Number of steps made by then.
         """
         self.done = done
-        self.carry, self.codes, self.failed_at = (saved[name].copy() for name in ("carry", "codes", "failed_at"))
+        self.carry, self.codes, self.failed_at = (
+            saved[name].copy() for name in ("carry", "codes", "failed_at")
+        )

@@ -39,7 +39,8 @@ class MemorySink:
             target = self.observations[name]
             if value.shape[1:] != target.shape[1:]:
                 raise ValueError(
-                    f"observe: {name!r} returned {tuple(value.shape[1:])} per sample after {tuple(target.shape[1:])}"
+                    f"observe: {name!r} returned {tuple(value.shape[1:])} per sample after"
+                    f" {tuple(target.shape[1:])}"
                 )
             target[block.first_observed : block.first_observed + len(value)] = value
 
@@ -54,5 +55,6 @@ class MemorySink:
         """
         states = self.states.reshape(plan.samples, *plan.batch, plan.size)
         return states, {
-            name: value.reshape(len(value), *plan.batch, *value.shape[2:]) for name, value in self.observations.items()
+            name: value.reshape(len(value), *plan.batch, *value.shape[2:])
+            for name, value in self.observations.items()
         }

@@ -47,7 +47,9 @@ class Observer:
         return f"{'compiled ' if self.compiled else ''}{name}"
 
 
-def resolve_observers(flow: FlowMap, observe: Mapping[str, Function] | Iterable[str] | str | None) -> list[Observer]:
+def resolve_observers(
+    flow: FlowMap, observe: Mapping[str, Function] | Iterable[str] | str | None
+) -> list[Observer]:
     """Turn names and functions into observers.
 
     Args:
@@ -73,7 +75,9 @@ def resolve_observers(flow: FlowMap, observe: Mapping[str, Function] | Iterable[
     observers = []
     for name, function in pairs:
         if not isinstance(name, str) or not name or "/" in name:
-            raise TypeError(f"observe: expected names without '/', got {name!r}; give other functions as a dict")
+            raise TypeError(
+                f"observe: expected names without '/', got {name!r}; give other functions as a dict"
+            )
         if isinstance(function, str):
             if function not in known:
                 raise ValueError(
@@ -82,11 +86,13 @@ def resolve_observers(flow: FlowMap, observe: Mapping[str, Function] | Iterable[
                 )
             observers.append(Observer(name, getattr(flow, function), function, known[function]))
         elif callable(function):
-            own = getattr(function, "__name__", None)
+            own = getattr(function, "__name__", "")
             mine = getattr(function, "__self__", None) is flow and own in known
             observers.append(Observer(name, function, own, known[own]) if mine else Observer(name, function))
         else:
-            raise TypeError(f"observe: expected a function or a name for {name!r}, got {type(function).__name__}")
+            raise TypeError(
+                f"observe: expected a function or a name for {name!r}, got {type(function).__name__}"
+            )
     return observers
 
 
@@ -99,8 +105,9 @@ def _each_row(function: Any, rows: np.ndarray, out: np.ndarray) -> None:  # prag
 class Evaluator:
     """Evaluates one observer on states of successive samples.
 
-    A torch function is always called on the same number of samples, aligned to the sample numbers, because sums over
-    batches of different sizes can differ in the last bit; so what is returned does not depend on how the run is cut.
+    A torch function is always called on the same number of samples, aligned to the sample numbers, because
+    sums over batches of different sizes can differ in the last bit; so what is returned does not depend on
+    how the run is cut.
     """
 
     def __init__(self, observer: Observer, batch: tuple[int, ...]) -> None:
@@ -146,7 +153,8 @@ class Evaluator:
         leading = shaped.ndim - 1
         if tuple(value.shape[:leading]) != tuple(shaped.shape[:-1]):
             raise ValueError(
-                f"observe: {name!r} returned shape {tuple(value.shape)} for states {tuple(shaped.shape)}; expected"
+                f"observe: {name!r} returned shape {tuple(value.shape)} for states {tuple(shaped.shape)};"
+                " expected"
                 f" ({', '.join(map(str, shaped.shape[:-1]))}, ...)"
             )
         if value.dtype not in (torch.float32, torch.float64):

@@ -53,7 +53,9 @@ class Recorder:
     def chunk_limit(self) -> int:
         """Most steps whose outputs fit into a chunk's memory."""
         row = 8 * max(1, self.plan.count)
-        per_step = row * self.plan.size / self.stride + row * 8 * len(self.observers) / self.plan.observe_every
+        per_step = (
+            row * self.plan.size / self.stride + row * 8 * len(self.observers) / self.plan.observe_every
+        )
         if not self.engine.controls.constant:
             per_step += row * self.engine.controls.size
         return max(self.stride, int(CHUNK_BYTES / per_step))

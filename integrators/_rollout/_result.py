@@ -22,7 +22,8 @@ class Rollout:
         times: Times of the kept states ``(samples,)``, float64, from 0.
         states: States ``(samples, *batch, n)``; the first sample is the initial state.
         observation_times: Times of the observations ``(observed samples,)``, float64, from 0.
-        observations: For each observer ``(observed samples, *batch)``, with trailing dimensions if it has components.
+        observations: For each observer ``(observed samples, *batch)``, with trailing dimensions if it has
+            components.
         status: Codes of ``Status`` ``(*batch)``, int8; what was worst along the trajectory.
         failed_at: Number of the step that could not be taken ``(*batch)``, int64, -1 where there is none.
         final: State after the last step ``(*batch, n)``, whether or not it is among the samples.
@@ -30,8 +31,10 @@ class Rollout:
         h: Step length.
         steps: Number of steps that were made.
         backend: ``"torch"`` or ``"numba"``.
-        file: Where the samples are stored, if they are; ``states`` and ``observations`` are then views of the file.
-        complete: Whether all steps that were asked for are made; only a file of an interrupted run is not complete.
+        file: Where the samples are stored, if they are; ``states`` and ``observations`` are then views of the
+            file.
+        complete: Whether all steps that were asked for are made; only a file of an interrupted run is not
+            complete.
     """
 
     times: Tensor
@@ -86,7 +89,9 @@ class Rollout:
         failed = int((self.status >= int(Status.NOT_CONVERGED)).sum())
         words = [f"{self.steps} steps of {self.h:g}", f"states {'x'.join(map(str, self.states.shape))}"]
         if self.observations:
-            words.append(f"observations {', '.join(self.observations)} at {len(self.observation_times)} times")
+            words.append(
+                f"observations {', '.join(self.observations)} at {len(self.observation_times)} times"
+            )
         words.append(self.backend)
         if failed:
             words.append(f"{failed} of {self.status.numel()} trajectories FAILED")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -13,13 +16,17 @@ from .._flow import FlowMap
 from ..kernels import KernelProgram
 from ._backend import choose_program
 from ._controls import Controls, Feedback, resolve_controls
+from ._identity import describe_run
 from ._kernel_engine import KernelEngine
+from ._load import load_rollout
 from ._memory import MemorySink
 from ._observers import Observer, resolve_observers
 from ._plan import Pace, Plan
 from ._progress import ProgressBar
 from ._recorder import Block, Recorder
 from ._result import Rollout, sample_times
+from ._shards import run_shards
+from ._store import open_store
 from ._torch_engine import TorchEngine
 
 
@@ -40,17 +47,21 @@ def rollout(
     observe_every: int | None = None,
     backend: str = "auto",
     parallel: bool | None = None,
+    file: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     progress: bool | None = None,
+    executor: Executor | None = None,
 ) -> Rollout:
     """Apply a flow map many times to a batch of states; no gradients are recorded.
 
-    A trajectory whose step fails stays at its last good state and says so in ``status`` and ``failed_at``; the others
-    go on. Both backends give the same trajectories up to rounding and the same status.
+    A trajectory whose step fails stays at its last good state and says so in ``status`` and ``failed_at``;
+    the others go on. Both backends give the same trajectories up to rounding and the same status.
 
     Controls are told apart by their shape: ``(m,)`` is the same for all, ``(*batch, m)`` a constant of each
     trajectory, ``(steps, m)`` and ``(steps, *batch, m)`` have one value per step. Where ``(steps, m)`` and
-    ``(batch, m)`` cannot be told apart the call is refused; ``controls[:, None]`` and ``controls[None]`` are always
-    clear. A function ``u(t, x)`` of the time and the states ``(*batch, n)`` closes a loop, on ``"torch"`` only.
+    ``(batch, m)`` cannot be told apart the call is refused; ``controls[:, None]`` and ``controls[None]`` are
+    always clear. A function ``u(t, x)`` of the time and the states ``(*batch, n)`` closes a loop, on
+    ``"torch"`` only.
 
     Args:
         flow: The map.
@@ -58,42 +69,82 @@ def rollout(
         steps: Number of steps.
         every: Steps between kept states; the initial state is always kept.
         controls: Inputs, constant over each step.
-        observe: Quantities to follow: names among ``flow.observables``, or a mapping of names to functions of states
-            ``(samples, *batch, n)``, or to numba functions of one state ``(n,)`` that return a number. The map's own
-            observables, by name or as bound methods, are evaluated inside the compiled loop.
+        observe: Quantities to follow: names among ``flow.observables``, or a mapping of names to functions of
+            states ``(samples, *batch, n)``, or to numba functions of one state ``(n,)`` that return a number.
+            The map's own observables, by name or as bound methods, are evaluated inside the compiled loop.
         observe_every: Steps between observations; ``every`` by default.
         backend: ``"numba"`` for a compiled kernel, which computes in float64 whatever the dtype of ``x0``;
             ``"torch"``; or ``"auto"`` for the kernel where there is one and ``x0`` is on the CPU.
         parallel: Whether the kernel uses all cores; by default for large batches, outside forked processes.
+        file: An HDF5 file to which samples and checkpoints are written while the run goes on. A run that is
+            killed or stopped by a full disk keeps what it has (``load_rollout`` reads it).
+        resume: Whether to continue the run in ``file``, if that exists, with the bits that it would have had
+            without the interruption. ``steps`` may be larger than before; all else must be the same.
         progress: Whether to show a progress bar; by default on a terminal when the run is long.
+        executor: An executor in the manner of ``concurrent.futures`` that is given shards of the batch, for
+            ensembles on many processes or machines. Functions in ``observe`` then see states ``(samples,
+            shard, n)``.
 
     Returns:
-        The trajectories, in the dtype of ``x0``.
+        The trajectories, in the dtype of ``x0``; with ``file``, as maps of the file.
+
+    Raises:
+        ValueError: If an argument is out of range, or arguments exclude each other.
     """
     plan = make_plan(flow, x0, steps, every, observe_every)
     inputs = resolve_controls(flow, x0, steps, controls)
     observers = resolve_observers(flow, observe)
+    if executor is not None:
+        if file is not None or parallel:
+            raise ValueError(
+                "executor: expected neither file nor parallel=True; write a file for each shard yourself"
+            )
+        return run_shards(rollout, executor, flow, flat(x0), inputs, observers, plan, backend)
     with torch.no_grad():
         program = choose_program(flow, x0, inputs, observers, steps, backend)
-        plan.check_memory()
         recorder = start(flow, x0, inputs, observers, plan, program, parallel)
+        if file is not None:
+            path = Path(file)
+            run = describe_run(flow, x0, inputs, observers, plan, recorder.engine.backend)
+            store = open_store(path, recorder, recorder.initial(flat(x0)), run, resume, flow.space)
+            try:
+                run_chunks(recorder, store, plan, progress)
+            finally:
+                store.close()
+            return load_rollout(path)
+        plan.check_memory()
         sink = MemorySink(plan, recorder.initial(flat(x0)))
         run_chunks(recorder, sink, plan, progress)
-        states, observations = sink.shaped(plan)
-        engine = recorder.engine
-        return Rollout(
-            times=sample_times(plan.samples, plan.every, plan.h),
-            states=states,
-            observation_times=sample_times(plan.observed_samples if observers else 0, plan.observe_every, plan.h),
-            observations=observations,
-            status=torch.as_tensor(engine.codes).reshape(plan.batch),
-            failed_at=torch.as_tensor(engine.failed_at).reshape(plan.batch),
-            final=recorder.final().reshape(x0.shape),
-            space=flow.space,
-            h=flow.h,
-            steps=steps,
-            backend=engine.backend,
-        )
+        return collect(flow, recorder, sink)
+
+
+def collect(flow: FlowMap, recorder: Recorder, sink: MemorySink) -> Rollout:
+    """Put together what was kept in memory.
+
+    Args:
+        flow: The map.
+        recorder: The run, at its end.
+        sink: The samples.
+
+    Returns:
+        The rollout.
+    """
+    plan, engine = recorder.plan, recorder.engine
+    states, observations = sink.shaped(plan)
+    seen = plan.observed_samples if recorder.observers else 0
+    return Rollout(
+        times=sample_times(plan.samples, plan.every, plan.h),
+        states=states,
+        observation_times=sample_times(seen, plan.observe_every, plan.h),
+        observations=observations,
+        status=torch.as_tensor(engine.codes).reshape(plan.batch),
+        failed_at=torch.as_tensor(engine.failed_at).reshape(plan.batch),
+        final=recorder.final().reshape(*plan.batch, plan.size),
+        space=flow.space,
+        h=flow.h,
+        steps=plan.steps,
+        backend=engine.backend,
+    )
 
 
 def flat(x0: Tensor) -> Tensor:

@@ -144,9 +144,20 @@ class TorchEngine:
             n = states.shape[-1]
             value = self.controls.feedback(self.done * self.flow.h, states.reshape(*self.batch, n))
             m = self.flow.control_size
-            if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[-1] != m or value.dtype != states.dtype:
-                got = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
-                raise ValueError(f"controls: expected the function to return (..., {m}) {states.dtype}, got {got}")
+            if (
+                not isinstance(value, Tensor)
+                or value.ndim == 0
+                or value.shape[-1] != m
+                or value.dtype != states.dtype
+            ):
+                got = (
+                    f"{tuple(value.shape)} {value.dtype}"
+                    if isinstance(value, Tensor)
+                    else type(value).__name__
+                )
+                raise ValueError(
+                    f"controls: expected the function to return (..., {m}) {states.dtype}, got {got}"
+                )
             control: Tensor | None = value.expand(*self.batch, m).reshape(-1, m)
         else:
             control = self.controls.at(self.done)
@@ -191,9 +202,11 @@ class TorchEngine:
         moving = self.codes < int(Status.NOT_CONVERGED)
         self.alive = moving.nonzero().squeeze(-1)
         self.whole = bool(moving.all())
-        leaves = iter([
-            tensors[f"carry{k}"][self.alive] if batched and not self.whole else tensors[f"carry{k}"]
-            for k, batched in enumerate(self.batched)
-        ])
+        leaves = iter(
+            [
+                tensors[f"carry{k}"][self.alive] if batched and not self.whole else tensors[f"carry{k}"]
+                for k, batched in enumerate(self.batched)
+            ]
+        )
         if self.carry is not None:
             self.carry = map_carry(lambda _: next(leaves), self.carry)
