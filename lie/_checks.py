@@ -1,8 +1,18 @@
-"""Refusals of arguments of the wrong shape, in the words of the caller's argument."""
+"""Refusals of arguments of the wrong shape or dtype, in the words of the caller's argument."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+FLOATS = (torch.float32, torch.float64)
+
+
+def _require_float(x: Tensor, name: str) -> None:
+    if x.dtype not in FLOATS:
+        raise TypeError(
+            f"{name} must be float32 or float64, got {x.dtype}; convert it with {name}.to(torch.float64)."
+        )
 
 
 def require_last(x: Tensor, size: int, name: str, meaning: str) -> None:
@@ -16,9 +26,11 @@ def require_last(x: Tensor, size: int, name: str, meaning: str) -> None:
 
     Raises:
         ValueError: If the size differs.
+        TypeError: If the dtype is neither float32 nor float64.
     """
     if x.ndim == 0 or x.shape[-1] != size:
         raise ValueError(f"{name} must have shape (..., {size}) ({meaning}), got {tuple(x.shape)}.")
+    _require_float(x, name)
 
 
 def require_matrix(g: Tensor, size: int, name: str, group: str) -> None:
@@ -32,9 +44,11 @@ def require_matrix(g: Tensor, size: int, name: str, group: str) -> None:
 
     Raises:
         ValueError: If the shape differs.
+        TypeError: If the dtype is neither float32 nor float64.
     """
     if g.ndim < 2 or g.shape[-1] != size or g.shape[-2] != size:
         raise ValueError(
             f"{name} must be {group} matrices of shape (..., {size}, {size}), leading dimensions batched, "
             f"got {tuple(g.shape)}."
         )
+    _require_float(g, name)

@@ -7,15 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_FLOATS = (torch.float32, torch.float64)
-
-
-def _require_float(dtype: torch.dtype) -> None:
-    if dtype not in _FLOATS:
-        raise TypeError(
-            f"Lie group operations take float32 or float64 tensors, got {dtype}; "
-            "convert the input with .to(torch.float64)."
-        )
+from ._checks import FLOATS
 
 
 class Constant:
@@ -32,7 +24,7 @@ class Constant:
     def __init__(self, values: Sequence[object] | Tensor) -> None:
         with torch.inference_mode(False):
             exact = torch.as_tensor(values, dtype=torch.float64, device="cpu").detach().clone()
-            self._held = {(dtype, exact.device): exact.to(dtype) for dtype in _FLOATS}
+            self._held = {(dtype, exact.device): exact.to(dtype) for dtype in FLOATS}
         self._exact = exact
 
     def __call__(self, like: Tensor) -> Tensor:
@@ -48,7 +40,6 @@ class Constant:
         return self._make(like.dtype, like.device) if held is None else held
 
     def _make(self, dtype: torch.dtype, device: torch.device) -> Tensor:
-        _require_float(dtype)
         if torch.compiler.is_compiling():
             return self._exact.to(device=device, dtype=dtype)
         with torch.inference_mode(False):
@@ -70,7 +61,7 @@ class Series:
 
     def __init__(self, columns: Sequence[Sequence[float]], radius: float) -> None:
         self._rows: dict[torch.dtype, tuple[Constant, ...]] = {}
-        for dtype in _FLOATS:
+        for dtype in FLOATS:
             bound = torch.finfo(dtype).eps / 8
             keep = max(
                 max(
@@ -92,8 +83,6 @@ class Series:
         Returns:
             Values of all the series, shape (..., number of series).
         """
-        if x.dtype not in self._rows:
-            _require_float(x.dtype)
         rows = self._rows[x.dtype]
         total = rows[-1](x)
         for row in rows[-2::-1]:

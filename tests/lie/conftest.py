@@ -1,4 +1,4 @@
-"""Loads what torch 2.13 loads with a warning about its own torch.jit.script on the first use of forward mode."""
+"""Loads what torch 2.13 loads, with a warning about torch.jit.script, when forward mode is first used."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """SO(3) and SE(3) in 50-digit arithmetic, by power series at every angle.
 
-Arrays are numpy object arrays of mpmath numbers, batch dimension first. Inputs are the exact values of floats.
+Arrays are numpy object arrays of mpmath numbers, batch dimension first. Inputs are exact values of floats.
 """
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ def test_se3():
     same(SE3.translation(g), (-0.41799522106984474, 1.5293992263714171, 3.2715688278666598), 2e-15)
     same(SE3.left_jacobian(xi)[0, 3:], (-0.33515136492490149, -1.3024786991679809, 1.2390018299476067), 1e-15)
     same(
-        SE3.left_jacobian_inverse(xi)[0, 3:], (-0.18891578535068769, 1.5078438104147981, -0.8639350220395701), 1e-15
+        SE3.left_jacobian_inverse(xi)[0, 3:],
+        (-0.18891578535068769, 1.5078438104147981, -0.8639350220395701),
+        1e-15,
     )
 
 
@@ -89,7 +91,8 @@ def test_coadjoint_motion_in_components():
     rotation, t = SE3.rotation(g), SE3.translation(g)
     same(SO3.coadjoint_algebra(omega, momentum), cross(momentum, omega).tolist())
     same(
-        SE3.coadjoint_algebra(xi, mu), torch.cat((cross(p, omega), cross(momentum, omega) + cross(p, v))).tolist()
+        SE3.coadjoint_algebra(xi, mu),
+        torch.cat((cross(p, omega), cross(momentum, omega) + cross(p, v))).tolist(),
     )
     back = torch.cat((rotation.mT @ p, rotation.mT @ (momentum - cross(t, p))))
     same(SE3.coadjoint(g, mu), back.tolist(), 4e-15)

@@ -1,0 +1,122 @@
+"""Refusals that name the argument, and precision that outer settings do not take away."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lie import SE3, SO3, LieGroup, quaternion
+
+
+def test_shapes_are_refused_by_name():
+    eye, four = torch.eye(3), torch.zeros(4)
+    for call, message in (
+        (lambda: SO3.exp(four), r"xi must have shape \(\.\.\., 3\).*got \(4,\)"),
+        (lambda: SO3.exp(torch.tensor(1.0)), r"xi must have shape"),
+        (lambda: SE3.exp(torch.zeros(2, 3)), r"xi must have shape \(\.\.\., 6\).*got \(2, 3\)"),
+        (lambda: SE3.log(eye), r"g must be SE3 matrices of shape \(\.\.\., 4, 4\)"),
+        (lambda: SO3.act(eye, four), r"points must have shape \(\.\.\., 3\)"),
+        (lambda: SE3.act(torch.eye(4), four), r"points must have shape \(\.\.\., 3\)"),
+        (lambda: SO3.from_quaternion(torch.zeros(3)), r"q_xyzw must have shape \(\.\.\., 4\)"),
+        (lambda: SE3.from_parts(torch.eye(4), torch.zeros(3)), r"R must be SO3"),
+        (lambda: SE3.from_parts(eye, four), r"t must have shape"),
+        (lambda: SE3.coadjoint(torch.eye(4), torch.zeros(3)), r"mu must have shape \(\.\.\., 6\)"),
+        (lambda: quaternion.multiply(four, torch.zeros(3)), r"b must have shape \(\.\.\., 4\)"),
+        (lambda: quaternion.exp(four), r"phi must have shape \(\.\.\., 3\)"),
+        (lambda: SO3.vee(torch.zeros(3, 2)), r"X must be SO3"),
+        (lambda: SO3.squared_distance(eye, torch.eye(4)), r"h must be SO3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16, torch.bfloat16, torch.complex128])
+def test_other_dtypes_are_refused(dtype):
+    for call in (lambda: SO3.exp(torch.zeros(3, dtype=dtype)), lambda: SE3.hat(torch.zeros(6, dtype=dtype))):
+        with pytest.raises(TypeError, match="float32 or float64"):
+            call()
+
+
+def test_a_basis_of_the_wrong_shape_is_refused():
+    class Broken(LieGroup):
+        name, dim, matrix_dim = "Broken", 2, 3
+
+        def basis(self, dtype, device=None):
+            return torch.zeros(3, 3, 3, dtype=dtype, device=device)
+
+    with pytest.raises(ValueError, match=r"basis of Broken must have shape \(2, 3, 3\)"):
+        Broken()
+
+
+def test_check_refuses_what_is_not_a_motion():
+    g = SE3.random(4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    SE3.check(g)
+    SE3.check(g + 1e-6, tol=1e-4)
+    for entry, value, message in (((2, 3, 0), 0.1, "defect"), ((2, 0, 3), torch.inf, "finite")):
+        bad = g.clone()
+        bad[entry] = value
+        with pytest.raises(ValueError, match=rf"pose\[2\].*{message}"):
+            SE3.check(bad, "pose")
+    SE3.check(g[:0])
+    with pytest.raises(ValueError, match="R is not in SO3"):
+        SO3.check(torch.full((3, 3), 0.5), "R")
+
+
+def test_autocast_and_reduced_matrix_products_do_not_touch_group_operations():
+    xi = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+
+    def run():
+        g = SE3.exp(xi)
+        return g, SE3.compose(g, SE3.inverse(g)), SE3.log(g), SE3.Ad(g)
+
+    plain = run()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = run()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        reduced = run()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    for a, b, c in zip(plain, cast, reduced):
+        assert b.dtype == torch.float32
+        assert torch.equal(a, b)
+        torch.testing.assert_close(a, c, rtol=0, atol=4e-6)
+
+
+def test_nothing_made_inside_a_transform_or_inference_outlives_it():
+    xi = torch.ones(3, dtype=torch.float64)
+    with torch.inference_mode():
+        SO3.exp(xi)
+    torch.func.grad(lambda x: SO3.exp(x).sum())(xi)
+    leaf = xi.clone().requires_grad_()
+    SO3.log(SO3.exp(leaf)).sum().backward()
+    assert leaf.grad is not None
+    assert not SO3.exp(xi).requires_grad
+
+
+def test_values_that_are_not_numbers_show():
+    nan = torch.full((3,), torch.nan)
+    assert bool(SO3.exp(nan).isnan().any())
+    assert bool(SO3.log(torch.full((3, 3), torch.nan)).isnan().any())
+    assert bool(SO3.squared_distance(torch.eye(3), torch.full((3, 3), torch.nan)).isnan())
+
+
+def test_groups_are_named_and_can_be_copied():
+    assert repr(SO3) == "lie.SO3"
+    assert type(copy.deepcopy(SE3)) is type(SE3)
+
+
+def test_lie_needs_torch_alone():
+    code = (
+        "import sys, lie; "
+        "foreign = {'numba', 'sympy.core', 'scipy', 'pytest', 'geomlearn', 'integrators', 'h5py'}; "
+        "bad = foreign & set(sys.modules); "
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
