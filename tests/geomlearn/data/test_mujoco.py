@@ -148,6 +148,7 @@ def test_a_free_body_is_thrown_on_a_parabola_and_tumbles_about_its_centre_of_mas
 
     start = FREE.pack(x=draw(), R=random_rotations(1, generator)[0], v=draw(), omega=3 * draw())
     recording = simulate(FREE_XML, start, steps=20, h=0.05, substeps=100)[0]
+    torch.testing.assert_close(recording.states[0], start, rtol=0, atol=1e-14)
     t = recording.times.numpy()[:, None]
     x, R, v, omega = (block.numpy() for block in FREE.view(recording.states).values())
     gravity = np.array([0.2, -0.1, -9.81])
