@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,10 @@ class FlowMap(nn.Module, ABC):
     """A map ``x -> y`` on a state space that advances time by ``h``.
 
     A subclass says how a state becomes its working form (``start``), how the working form moves one step
-    (``advance``) and how it is read out (``finish``). The working form, called the carry, may hold what the next step
-    would otherwise compute again: momenta instead of velocities, a force already evaluated. It is a tensor or a
-    tuple of tensors. What does not change along a trajectory, such as an inertia and its inverse built from learned
-    parameters, comes from ``constants``, once per trajectory.
+    (``advance``) and how it is read out (``finish``). The working form, called the carry, may hold what the
+    next step would otherwise compute again: momenta instead of velocities, a force already evaluated. It is a
+    tensor or a tuple of tensors. What does not change along a trajectory, such as an inertia and its inverse
+    built from learned parameters, comes from ``constants``, once per trajectory.
 
     Attributes:
         space: Layout of the states.
@@ -159,6 +160,26 @@ class FlowMap(nn.Module, ABC):
             carries.append(carry)
         return self.finish(stack_carries(carries), constants)
 
+    def with_step(self, h: float) -> Self:
+        """The same system at another step.
+
+        Args:
+            h: Step length.
+
+        Returns:
+            A shallow copy: it shares parameters, buffers and modules with this map.
+
+        Raises:
+            ValueError: If the step is not positive and finite.
+        """
+        if not 0 < h < float("inf"):
+            raise ValueError(f"h: expected a positive step, got {h}")
+        other = copy.copy(self)
+        for registry in ("_parameters", "_buffers", "_modules"):
+            other.__dict__[registry] = self.__dict__[registry].copy()
+        other.h = float(h)
+        return other
+
     def check_inputs(self, x: Tensor, control: Tensor | None = None) -> None:
         """Refuse states or controls whose shape or dtype does not fit the map.
 
@@ -171,7 +192,9 @@ class FlowMap(nn.Module, ABC):
             TypeError: If the dtypes of states, controls and parameters differ.
         """
         if x.ndim == 0 or x.shape[-1] != self.space.size:
-            raise ValueError(f"x: expected shape (..., {self.space.size}) for {self.space}, got {tuple(x.shape)}")
+            raise ValueError(
+                f"x: expected shape (..., {self.space.size}) for {self.space}, got {tuple(x.shape)}"
+            )
         own = self.dtype
         if own is not None and x.dtype != own:
             raise TypeError(
@@ -181,9 +204,13 @@ class FlowMap(nn.Module, ABC):
         if control is None:
             return
         if control.ndim == 0 or control.shape[-1] != self.control_size:
-            raise ValueError(f"control: expected shape (..., {self.control_size}), got {tuple(control.shape)}")
+            raise ValueError(
+                f"control: expected shape (..., {self.control_size}), got {tuple(control.shape)}"
+            )
         if control.dtype != x.dtype:
-            raise TypeError(f"control: expected the dtype of x, {x.dtype}, got {control.dtype}; convert one of them")
+            raise TypeError(
+                f"control: expected the dtype of x, {x.dtype}, got {control.dtype}; convert one of them"
+            )
 
     @property
     def dtype(self) -> torch.dtype | None:

@@ -155,7 +155,8 @@ class StateSpace:
             depth = len(part.shape)
             if block.ndim < depth or tuple(block.shape[block.ndim - depth :]) != part.shape:
                 raise ValueError(
-                    f"{part.name}: expected shape (..., {', '.join(map(str, part.shape))}), got {tuple(block.shape)}"
+                    f"{part.name}: expected shape (..., {', '.join(map(str, part.shape))}),"
+                    f" got {tuple(block.shape)}"
                 )
             flat.append(block.flatten(-depth) if depth else block.unsqueeze(-1))
         batch = torch.broadcast_shapes(*(block.shape[:-1] for block in flat))

@@ -36,10 +36,10 @@ _EXPLANATIONS = {
     " solvable domain; use a smaller h",
     Status.NOT_CONVERGED: "the implicit equation of a step was not solved to rounding level; use a smaller h",
     Status.UNSOLVABLE: "the implicit equation of a step has no admissible solution: the momentum asks for"
-    " more than about 1 rad in one step; use a smaller h, or, on SO(3) and SE(3), kinetic='cayley' whose domain"
-    " is wider",
-    Status.NON_FINITE: "a state, force or control became NaN or infinite; check the initial state, the controls"
-    " and the potential",
+    " more than about 1 rad in one step; use a smaller h, or, on SO(3) and SE(3), kinetic='cayley' whose"
+    " domain is wider",
+    Status.NON_FINITE: "a state, force or control became NaN or infinite; check the initial state, the"
+    " controls and the potential",
 }
 
 
@@ -70,7 +70,7 @@ def describe_failures(status: Tensor) -> str:
 
 
 def report(status: Tensor) -> None:
-    """Raise or warn for the worst status of a batch; inside ``torch.compile``, where neither is possible, pass.
+    """Raise or warn for the worst status of a batch; inside ``torch.compile``, which can do neither, pass.
 
     Args:
         status: Codes of ``Status``, any shape.

@@ -1,6 +1,9 @@
 """Variational integrators on Lie groups."""
 
 from ._forced import Coefficients, ForcedIntegrator
+from ._general import GroupCarry, GroupVariationalIntegrator
+from ._planar import PlanarCarry, PlanarIntegrator
+from ._position import PositionForm
 from ._rigid_body import RigidBodyCarry, RigidBodyIntegrator
 from ._slots import (
     ConstantInertia,
@@ -16,8 +19,13 @@ __all__ = [
     "ConstantInertia",
     "ForcedIntegrator",
     "FunctionPotential",
+    "GroupCarry",
+    "GroupVariationalIntegrator",
     "Inertia",
     "LinearPotential",
+    "PlanarCarry",
+    "PlanarIntegrator",
+    "PositionForm",
     "Potential",
     "RigidBodyCarry",
     "RigidBodyIntegrator",

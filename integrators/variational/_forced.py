@@ -54,7 +54,7 @@ class ForcedCarry(Protocol):
 
 
 class ForcedIntegrator(FlowMap):
-    """Base of the forced variational integrators: potential, inputs, linear damping, ``alpha`` and ``force_split``.
+    """Base of the forced variational integrators: potential, inputs, damping, ``alpha``, ``force_split``.
 
     Attributes:
         rows: Number of velocity components, the last entries of the state.
@@ -122,7 +122,8 @@ class ForcedIntegrator(FlowMap):
         for name, tensor in (*self.named_parameters(), *self.named_buffers()):
             if tensor.is_floating_point() and tensor.dtype != own:
                 raise TypeError(
-                    f"{name}: expected the dtype of the inertia, {own}, got {tensor.dtype}; convert one of them"
+                    f"{name}: expected the dtype of the inertia, {own}, got {tensor.dtype};"
+                    " convert one of them"
                 )
 
     def _count_controls(self) -> int:
@@ -272,7 +273,7 @@ class ForcedIntegrator(FlowMap):
     def _early_impulse(
         self, carry: ForcedCarry, velocity: Callable[[], Tensor], control: Tensor | None, k: Coefficients
     ) -> Tensor | None:
-        """Impulse ``(..., rows)`` of inputs and damping at the beginning of the step, or ``None`` for zero."""
+        """Impulse ``(..., rows)`` of inputs and damping at the beginning of the step; ``None`` for zero."""
         impulse = self._input_impulse(carry, control, k, k.force_split)
         if self.dissipation is None or k.force_split == 0:
             return impulse

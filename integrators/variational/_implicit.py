@@ -17,8 +17,8 @@ def solve_implicitly(
 ) -> tuple[Tensor, Tensor]:
     """Solve for the displacement of one step, with derivatives by the implicit function theorem.
 
-    Differentiable any number of times in reverse and forward mode and under ``vmap``. Source of the derivative:
-    with ``K = I - S(z) + z z^T`` the trace term obeys ``grad(phi) dz = -K da + 2 dJ z``.
+    Differentiable any number of times in reverse and forward mode and under ``vmap``. Source of the
+    derivative: with ``K = I - S(z) + z z^T`` the trace term obeys ``grad(phi) dz = -K da + 2 dJ z``.
 
     Args:
         kinetic: The discrete kinetic term.
@@ -27,8 +27,8 @@ def solve_implicitly(
         isotropic: Whether ``J`` is a multiple of the identity.
 
     Returns:
-        Coordinates ``z`` ``(..., n)`` and codes of ``Status`` ``(...)``; where the status is a failure, ``z`` is
-        not a solution.
+        Coordinates ``z`` ``(..., n)`` and codes of ``Status`` ``(...)``; where the status is a failure, ``z``
+        is not a solution.
     """
     if torch.compiler.is_compiling():
         return _traced_solution(kinetic, a, inertia)
@@ -40,6 +40,14 @@ def _traced_solution(kinetic: DiscreteKinetic, a: Tensor, inertia: Tensor) -> tu
     """A fixed number of Newton steps, the last two recorded: exact first and second derivatives, no branches.
 
     Samples that are not solved become NaN, since a compiled graph cannot raise.
+
+    Args:
+        kinetic: The discrete kinetic term.
+        a: Scaled impulses ``(..., n)``.
+        inertia: ``J``.
+
+    Returns:
+        Coordinates ``z`` ``(..., n)`` and codes of ``Status`` ``(...)``.
     """
     constant_a, constant_inertia = a.detach(), inertia.detach()
     z = start = 0.5 * solve(constant_inertia, constant_a)

@@ -1,8 +1,8 @@
 """Discrete kinetic terms of a rotating body and the implicit equations that they pose.
 
-A rotation over one step is written ``Z = Cay(z) = (I + S(z)) (I - S(z))^-1`` with ``z = tan(angle / 2) * axis``. Each
-term gives the scaled impulse ``a(z)``, that is ``h`` times the left-trivialised momentum that the term ascribes to
-the step, and the solver inverts it: given ``a``, find ``z``.
+A rotation over one step is written ``Z = Cay(z) = (I + S(z)) (I - S(z))^-1`` with ``z = tan(angle / 2) *
+axis``. Each term gives the scaled impulse ``a(z)``, that is ``h`` times the left-trivialised momentum that
+the term ascribes to the step, and the solver inverts it: given ``a``, find ``z``.
 """
 
 from __future__ import annotations
@@ -163,8 +163,9 @@ class DiscreteKinetic(ABC):
 class TraceKinetic(DiscreteKinetic):
     """The term ``tr((I - Z) J_d) / h`` of Moser and Veselov, which LieFVIN uses.
 
-    ``S(a) = Z J_d - J_d Z^T``, that is ``a = 2 (J z + z x J z) / (1 + |z|^2)``. It conserves the energy of a free body
-    exactly. Solutions exist up to about 1 rad per step, where they meet a second, spurious branch with ``|z| > 1``.
+    ``S(a) = Z J_d - J_d Z^T``, that is ``a = 2 (J z + z x J z) / (1 + |z|^2)``. It conserves the energy of a
+    free body exactly. Solutions exist up to about 1 rad per step, where they meet a second, spurious branch
+    with ``|z| > 1``.
 
     Source: Duruisseaux, Duong, Leok, Atanasov, L4DC 2023, eqs. 9 and 15-17.
     """
@@ -196,8 +197,8 @@ class TraceKinetic(DiscreteKinetic):
 class CayleyKinetic(DiscreteKinetic):
     """The term ``(2 / h) z^T J z``, the energy of the Cayley-retracted velocity.
 
-    ``a = 2 (I + S(z) + z z^T) J z``. Order 2 with errors about 2.3 times those of the trace term, but solvable at any
-    step length; the energy of a free body oscillates by ``O(h^2)`` instead of being exact.
+    ``a = 2 (I + S(z) + z z^T) J z``. Order 2 with errors about 2.3 times those of the trace term, but
+    solvable at any step length; the energy of a free body oscillates by ``O(h^2)`` instead of being exact.
     """
 
     name = "cayley"

@@ -20,8 +20,8 @@ def solve_step(
 ) -> tuple[Tensor, Tensor]:
     """Find the displacement that a scaled impulse causes; no derivatives are recorded.
 
-    Newton's method from ``z = J^-1 a / 2``, stopped when the residual reaches rounding level in every sample. Samples
-    that plain iterations do not settle are solved again with a damped step.
+    Newton's method from ``z = J^-1 a / 2``, stopped when the residual reaches rounding level in every sample.
+    Samples that plain iterations do not settle are solved again with a damped step.
 
     Args:
         kinetic: The discrete kinetic term.

@@ -14,7 +14,9 @@ from ..kernels import KernelProgram
 from ._forced import Coefficients, ForcedIntegrator
 from ._implicit import solve_implicitly
 from ._kernel import RigidBodyKernel
-from ._kinetic import KINETIC_TERMS, apply, cross, dot
+from ._kinetic import KINETIC_TERMS, apply, cross
+from ._position import position_residual, velocities_from_poses
+from ._rotation import turn
 from ._slots import ArrayLike, Configuration, LinearPotential, Potential, as_inertia, as_mass
 from ._space import configuration_space, rigid_body_space
 
@@ -48,17 +50,18 @@ class RigidBodyCarry(NamedTuple):
 class RigidBodyIntegrator(ForcedIntegrator):
     """Lie group forced variational integrator of a rigid body, order 2 at ``alpha = force_split = 1/2``.
 
-    One step is ``R' = R Z``, ``x' = x + R y`` with the discrete Lagrangian ``|y|^2 m / 2h`` plus a kinetic term of
-    ``Z`` minus ``h ((1 - alpha) U(q) + alpha U(q'))``. Without forces it is symplectic and keeps the momentum of every
-    symmetry of ``U``; ``R`` stays a rotation to rounding. States are ``(R, omega)`` on SO(3) and
-    ``(x, R, v, omega)`` on SE(3): ``R`` maps body to world, ``omega`` is in the body frame, ``x`` and ``v`` in the
-    world frame. Controls are constant over each step.
+    One step is ``R' = R Z``, ``x' = x + R y`` with the discrete Lagrangian ``|y|^2 m / 2h`` plus a kinetic
+    term of ``Z`` minus ``h ((1 - alpha) U(q) + alpha U(q'))``. Without forces it is symplectic and keeps the
+    momentum of every symmetry of ``U``; ``R`` stays a rotation to rounding. States are ``(R, omega)`` on
+    SO(3) and ``(x, R, v, omega)`` on SE(3): ``R`` maps body to world, ``omega`` is in the body frame, ``x``
+    and ``v`` in the world frame. Controls are constant over each step.
 
-    The step equation is solvable up to about 1 rad per step. Beyond 0.8 rad a ``LargeStepWarning`` is given; where
-    there is no solution a ``StepError`` is raised (``rollout`` reports a status per trajectory instead).
+    The step equation is solvable up to about 1 rad per step. Beyond 0.8 rad a ``LargeStepWarning`` is given;
+    where there is no solution a ``StepError`` is raised (``rollout`` reports a status per trajectory
+    instead).
 
-    Source: Duruisseaux, Duong, Leok, Atanasov, L4DC 2023, eqs. 9-17, with the sign of the force in the position
-    update corrected and forces as impulses (they contain ``h``).
+    Source: Duruisseaux, Duong, Leok, Atanasov, L4DC 2023, eqs. 9-17, with the sign of the force in the
+    position update corrected and forces as impulses (they contain ``h``).
     """
 
     def __init__(
@@ -79,10 +82,11 @@ class RigidBodyIntegrator(ForcedIntegrator):
         Args:
             group: ``lie.SO3`` or ``lie.SE3``.
             h: Step in seconds.
-            inertia: ``J`` ``(3, 3)`` in the body frame, or a module that returns it when called without arguments.
+            inertia: ``J`` ``(3, 3)`` in the body frame, or a module that returns it when called without
+                arguments.
             potential: ``U(R)`` or ``U(x, R)``; ``None`` for a free body.
-            input_gain: ``(3, m)`` body torques, on SE(3) ``(6, m)`` body forces then body torques; or a module of the
-                configuration that returns such matrices.
+            input_gain: ``(3, m)`` body torques, on SE(3) ``(6, m)`` body forces then body torques; or a
+                module of the configuration that returns such matrices.
             dissipation: Damping matrix ``D``, positive semidefinite ``(3, 3)``, on SE(3) ``(6, 6)`` acting on
                 ``(R^T v, omega)``; or a module of the configuration.
             mass: Mass, on SE(3) only: a number or a module called without arguments.
@@ -91,7 +95,8 @@ class RigidBodyIntegrator(ForcedIntegrator):
             kinetic: ``"trace"``, or ``"cayley"`` for a term without a limit on the step.
 
         Raises:
-            ValueError: If a number is out of range, a shape is wrong or the inertia depends on the configuration.
+            ValueError: If a number is out of range, a shape is wrong or the inertia depends on the
+                configuration.
         """
         super().__init__()
         self._set_scheme(h, alpha, force_split)
@@ -131,7 +136,15 @@ class RigidBodyIntegrator(ForcedIntegrator):
         return torch.cat((torch.cat((heavy, zero), dim=-1), torch.cat((zero, k.inertia), dim=-1)), dim=-2)
 
     def start(self, x: Tensor, constants: Coefficients) -> RigidBodyCarry:
-        """Momenta and forces of states ``(..., 12)`` or ``(..., 18)``."""
+        """Momenta and forces of states.
+
+        Args:
+            x: States ``(..., 12)`` or ``(..., 18)``.
+            constants: What ``constants`` returned.
+
+        Returns:
+            The carry.
+        """
         part = self.space.view(x)
         pi = apply(constants.inertia, part["omega"])
         frame = torch.cat((part["R"], pi.unsqueeze(-2)), dim=-2)
@@ -140,7 +153,15 @@ class RigidBodyIntegrator(ForcedIntegrator):
         return self._evaluate_forces(frame, part["x"], constants.mass * part["v"], constants)
 
     def finish(self, carry: RigidBodyCarry, constants: Coefficients) -> Tensor:
-        """States ``(..., 12)`` or ``(..., 18)``."""
+        """Read states out of carries.
+
+        Args:
+            carry: A carry, or carries stacked along new leading dimensions.
+            constants: What ``constants`` returned.
+
+        Returns:
+            States ``(..., 12)`` or ``(..., 18)``.
+        """
         frame, _, x, momentum, *_ = carry
         rotation = frame[..., :3, :].flatten(-2)
         omega = apply(constants.inverse_inertia, frame[..., 3, :])
@@ -166,7 +187,7 @@ class RigidBodyIntegrator(ForcedIntegrator):
         return self.potential(*([part["x"]] if self.translates else []), part["R"])
 
     def momentum(self, x: Tensor) -> Tensor:
-        """Spatial momentum of states: ``R J omega`` ``(..., 3)``, on SE(3) ``(m v, R J omega + x x m v)`` ``(..., 6)``."""
+        """Spatial momentum ``R J omega`` ``(..., 3)``, on SE(3) ``(m v, R J omega + x x m v)`` ``(..., 6)``."""
         part = self.space.view(x)
         angular = apply(part["R"], apply(self.inertia(), part["omega"]))
         if self.mass is None:
@@ -179,6 +200,36 @@ class RigidBodyIntegrator(ForcedIntegrator):
         rotation = self.space.view(x)["R"]
         identity = torch.eye(3, dtype=x.dtype, device=x.device)
         return (rotation.mT @ rotation - identity).abs().amax((-2, -1))
+
+    def position_residual(
+        self, q0: Tensor, q1: Tensor, q2: Tensor, u0: Tensor | None = None, u1: Tensor | None = None
+    ) -> Tensor:
+        """Defect of the step equation on three successive poses, as a jump of velocity at the middle one.
+
+        Args:
+            q0: Poses ``(..., 9)`` or ``(..., 12)`` in the layout of ``configuration_space``.
+            q1: Poses one step later.
+            q2: Poses two steps later.
+            u0: Inputs ``(..., m)`` of the first step.
+            u1: Inputs ``(..., m)`` of the second step.
+
+        Returns:
+            ``(..., 3)`` in rad/s (body frame), on SE(3) ``(..., 6)`` preceded by m/s (world frame).
+        """
+        return position_residual(self, q0, q1, q2, u0, u1)
+
+    def velocities_from_poses(self, q0: Tensor, q1: Tensor, u0: Tensor | None = None) -> Tensor:
+        """Velocities at the second of two successive poses of a trajectory.
+
+        Args:
+            q0: Poses ``(..., 9)`` or ``(..., 12)`` in the layout of ``configuration_space``.
+            q1: Poses one step later.
+            u0: Inputs ``(..., m)`` of the step.
+
+        Returns:
+            ``omega`` ``(..., 3)``, on SE(3) ``(v, omega)`` ``(..., 6)``.
+        """
+        return velocities_from_poses(self, q0, q1, u0)
 
     def kernel_program(self, observables: list[str]) -> KernelProgram:
         """Code of the compiled rollout.
@@ -270,21 +321,6 @@ class RigidBodyIntegrator(ForcedIntegrator):
         if carry.momentum is None or k.mass is None:
             return omega
         return torch.cat((apply(carry.frame[..., :3, :].mT, carry.momentum / k.mass), omega), dim=-1)
-
-
-def turn(rows: Tensor, z: Tensor) -> Tensor:
-    """Multiply rows by the rotation ``Cay(z)`` from the right.
-
-    Args:
-        rows: ``(..., m, 3)``.
-        z: Cayley coordinates ``(..., 3)``.
-
-    Returns:
-        ``(..., m, 3)``.
-    """
-    z = z.unsqueeze(-2)
-    half = cross(rows, z)
-    return rows + (2 / (1 + dot(z, z))) * (half + cross(half, z))
 
 
 def _no_potential(dtype: torch.dtype) -> Potential:

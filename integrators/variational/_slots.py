@@ -129,7 +129,8 @@ class FunctionPotential(Potential):
 
         Args:
             function: Maps ``R`` (or ``x, R``) to energies ``(...)``, each batch element on its own.
-            depth: Number of dimensions of the last argument without a batch: 2 for ``R``, 0 for a plane angle.
+            depth: Number of dimensions of the last argument without a batch: 2 for ``R``, 0 for a plane
+                angle.
         """
         super().__init__()
         self.function, self.depth = function, depth
@@ -140,8 +141,8 @@ class FunctionPotential(Potential):
         batch = q[-1].shape[: q[-1].ndim - self.depth]
         if energy.shape != batch:
             raise ValueError(
-                f"potential: expected energies of shape {tuple(batch)} for configurations of that batch shape,"
-                f" got {tuple(energy.shape)}; a trailing dimension of 1 must be squeezed"
+                f"potential: expected energies of shape {tuple(batch)} for configurations of that batch"
+                f" shape, got {tuple(energy.shape)}; a trailing dimension of 1 must be squeezed"
             )
         return energy
 
@@ -321,12 +322,28 @@ def as_inertia(value: ArrayLike | nn.Module, size: int = 3) -> nn.Module:
         return ConstantInertia(value, size)
     if takes_configuration(value):
         raise ValueError(
-            f"inertia: expected a module called without arguments, got {type(value).__name__}, which takes the"
-            " configuration. A configuration-dependent inertia J(q) adds the term d(w.J(q)w/2)/dq to the"
-            " equations; this integrator does not have it, so its map would be neither symplectic nor the motion"
-            " of that body. Use a constant inertia."
+            f"inertia: expected a module called without arguments, got {type(value).__name__}, which takes"
+            " the configuration. A configuration-dependent inertia J(q) adds the term d(w.J(q)w/2)/dq to the"
+            " equations; this integrator does not have it, so its map would be neither symplectic nor the"
+            " motion of that body. Use a constant inertia."
         )
     return value
+
+
+def as_moment(value: ArrayLike | nn.Module) -> nn.Module:
+    """Fill the inertia slot of a body that turns about one axis.
+
+    Args:
+        value: A number, a matrix ``(1, 1)``, or a module that returns a matrix ``(1, 1)`` when called without
+            arguments.
+
+    Returns:
+        The module.
+    """
+    if isinstance(value, nn.Module):
+        return as_inertia(value, 1)
+    number = as_constant(value, "inertia", () if torch.as_tensor(value).ndim == 0 else (1, 1))
+    return ConstantInertia(number.reshape(1, 1), 1)
 
 
 def as_mass(value: ArrayLike | nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:

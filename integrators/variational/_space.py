@@ -14,8 +14,8 @@ def rigid_body_space(group: LieGroup) -> StateSpace:
         group: ``lie.SO3`` or ``lie.SE3``.
 
     Returns:
-        ``R`` (body to world) and ``omega`` (body frame, rad/s); on SE(3) preceded by ``x`` (world frame, m) and
-        with ``v`` (world frame, m/s) before ``omega``.
+        ``R`` (body to world) and ``omega`` (body frame, rad/s); on SE(3) preceded by ``x`` (world frame, m)
+        and with ``v`` (world frame, m/s) before ``omega``.
 
     Raises:
         ValueError: If the group is another.
