@@ -1,5 +1,6 @@
 """Networks that are flow maps, and the learned parts they are made of."""
 
+from ._direct import DirectFlow
 from ._inertia import LearnedMass, LogCholeskyInertia, RealisableInertia
 from ._liefvin import GaugeWarning, LieFVIN
 from ._matrix_fields import LearnedDamping, LearnedMatrix, NeuralDamping, NeuralGain
@@ -8,6 +9,7 @@ from ._potential import NeuralPotential
 
 __all__ = [
     "MLP",
+    "DirectFlow",
     "GaugeWarning",
     "LearnedDamping",
     "LearnedMass",

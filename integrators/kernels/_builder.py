@@ -116,6 +116,17 @@ class KernelBuilder:
         self.line(header)
         return _Indented(self)
 
+    def emit_codes(self, verdict: int) -> None:
+        """End a step: turn a row of status numbers into the codes of the lanes and the worst of them.
+
+        Args:
+            verdict: Row of the status of each lane.
+        """
+        self.line("worst = 0")
+        with self.loop("for l in range(L):"):
+            self.line(f"code[l] = int(A[{verdict}, l])")
+            self.line("worst = max(worst, code[l])")
+
     def function(self, name: str, arguments: str, result: str = "") -> str:
         """Text of the function that holds a section.
 

@@ -1,0 +1,37 @@
+"""Structure-preserving dynamics: learn a robot's motion on its Lie group and roll it out for millions of steps.
+
+    >>> from geomlearn import LieFVIN, lie
+    >>> model = LieFVIN(lie.SO3, h=0.02, inertia=[[1.0, 0, 0], [0, 2.0, 0], [0, 0, 2.5]])
+    >>> model.space
+    StateSpace(R: 3x3, omega: 3)
+"""
+
+from ._guard import require_own
+
+lie = require_own("lie")
+integrators = require_own("integrators")
+
+from integrators import load_rollout, rollout  # noqa: E402
+
+from . import data, losses, nn, training  # noqa: E402
+from .data import Windows  # noqa: E402
+from .nn import LieFVIN  # noqa: E402
+from .training import fit, load, save  # noqa: E402
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LieFVIN",
+    "Windows",
+    "data",
+    "fit",
+    "integrators",
+    "lie",
+    "load",
+    "load_rollout",
+    "losses",
+    "nn",
+    "rollout",
+    "save",
+    "training",
+]

@@ -1,0 +1,114 @@
+"""The unstructured baseline: a network that predicts the change of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from integrators import FlowMap, Status, rigid_body_space
+from integrators.kernels import KernelBuilder, KernelProgram
+from lie import LieGroup
+
+from .._registry import register
+from ._mlp import MLP
+from ._potential import GROUPS, group_name
+
+
+@register("DirectFlow")
+class DirectFlow(FlowMap):
+    """``x' = x + net(x, u)``: no geometry, no energy; what structure is to be compared with.
+
+    ``R`` is predicted entry by entry like everything else and does not stay a rotation.
+    """
+
+    def __init__(
+        self,
+        group: LieGroup,
+        h: float,
+        hidden: Sequence[int] = (100, 100),
+        controls: int = 0,
+        activation: str = "tanh",
+        dtype: torch.dtype = torch.float64,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Draw the weights.
+
+        Args:
+            group: ``lie.SO3`` or ``lie.SE3``.
+            h: Step in seconds.
+            hidden: Widths of the hidden layers.
+            controls: Number of control inputs.
+            activation: Activation of the network.
+            dtype: Floating-point type.
+            generator: Source of the random weights.
+        """
+        super().__init__()
+        self.group, self.h, self.space, self.control_size = group, float(h), rigid_body_space(group), controls
+        self.hidden = tuple(hidden)
+        sizes = (self.space.size + controls, *hidden, self.space.size)
+        self.net = MLP(sizes, activation, gain=0.01, dtype=dtype, generator=generator)
+
+    def advance(self, carry: Tensor, control: Tensor | None, constants: None) -> Tensor:
+        """Predict the next states ``(..., n)``; absent controls count as zero."""
+        if control is None:
+            control = carry.new_zeros(*carry.shape[:-1], self.control_size)
+        return carry + self.net(torch.cat((carry, control.expand(*carry.shape[:-1], -1)), dim=-1))
+
+    def kernel_program(self, observables: list[str]) -> KernelProgram:
+        """Code of the compiled rollout.
+
+        Args:
+            observables: Must be empty: a network without structure knows no quantity of its own.
+
+        Returns:
+            The program.
+
+        Raises:
+            ValueError: If an observable is named.
+        """
+        if observables:
+            raise ValueError(f"observe: DirectFlow has no observables of its own, got {observables}; give functions")
+        b = KernelBuilder()
+        n = self.space.size
+        carry, verdict = b.rows(n), b.rows(1)[0]
+        control = b.rows(max(self.control_size, 1))
+        b.section("start")
+        b.section("step")
+        change = self.net.emit(b).emit_forward([*carry, *control[: self.control_size]])
+        size = " + ".join(f"abs(@{row} + @{d})" for row, d in zip(carry, change, strict=True))
+        b.lanes(
+            "v = float(code[l])",
+            f"v = v if {size} < 1e300 else max(v, {float(Status.NON_FINITE)})",
+            f"@{verdict} = v",
+            *[f"@{row} = @{row} + @{d} if v < {float(Status.NOT_CONVERGED)} else @{row}" for row, d in zip(carry, change, strict=True)],
+        )
+        b.emit_codes(verdict)
+        b.section("finish")
+        return KernelProgram(b, n, carry[0], n, control[0], 0, 0)
+
+    def config(self) -> dict[str, Any]:
+        """Plain description; the numbers are weights."""
+        return {
+            "type": "DirectFlow",
+            "group": group_name(self.group),
+            "h": self.h,
+            "hidden": list(self.hidden),
+            "controls": self.control_size,
+            "activation": self.net.activation,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DirectFlow:
+        """Build the model that ``config`` described, with fresh weights.
+
+        Args:
+            config: What ``config()`` returned.
+
+        Returns:
+            The model.
+        """
+        options = {key: config[key] for key in ("h", "hidden", "controls", "activation")}
+        return cls(GROUPS[config["group"]], **options)
