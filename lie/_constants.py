@@ -61,6 +61,7 @@ class Series:
 
     def __init__(self, columns: Sequence[Sequence[float]], radius: float) -> None:
         self._rows: dict[torch.dtype, tuple[Constant, ...]] = {}
+        self._held: dict[tuple[torch.dtype, torch.device], tuple[Tensor, ...]] = {}
         for dtype in FLOATS:
             bound = torch.finfo(dtype).eps / 8
             keep = max(
@@ -72,7 +73,9 @@ class Series:
                 for column in columns
             )
             table = torch.tensor([list(column[: keep + 1]) for column in columns], dtype=torch.float64)
-            self._rows[dtype] = tuple(Constant(row) for row in table.T)
+            self._rows[dtype] = rows = tuple(Constant(row) for row in reversed(table.T))
+            like = torch.empty(0, dtype=dtype, device="cpu")
+            self._held[dtype, like.device] = tuple(row(like) for row in rows)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Sum the series.
@@ -83,10 +86,12 @@ class Series:
         Returns:
             Values of all the series, shape (..., number of series).
         """
-        rows = self._rows[x.dtype]
-        total = rows[-1](x)
-        for row in rows[-2::-1]:
-            total = torch.addcmul(row(x), total, x)
+        rows = self._held.get((x.dtype, x.device))
+        if rows is None:
+            rows = tuple(row(x) for row in self._rows[x.dtype])
+        total = rows[0]
+        for row in rows[1:]:
+            total = torch.addcmul(row, total, x)
         return total
 
 

@@ -19,8 +19,7 @@ class LieGroup(ABC):
     Elements g are matrices (..., n, n), tangent vectors xi are coordinates (..., dim) of the algebra in the
     group's basis, hat(xi) = sum of xi_i E_i. All leading dimensions are batch dimensions and broadcast;
     results have the dtype that ``torch.result_type`` gives; float32 and float64 are supported. Trivialisation
-    is left (body) unless a name says
-    otherwise: plus(g, xi) = g exp(xi).
+    is left (body) unless a name says otherwise: plus(g, xi) = g exp(xi).
 
     A new group sets ``name``, ``dim``, ``matrix_dim`` and defines ``basis``; it inherits the rest, computed
     by matrix functions, and overrides what it knows in closed form. ``lie.testing.LieGroupSuite`` checks it.
@@ -31,8 +30,7 @@ class LieGroup(ABC):
         dim: Number of tangent coordinates.
         matrix_dim: Number n of rows of an element.
         cayley_closed: Whether the Cayley transform maps the algebra into the group, as it does for quadratic
-        groups
-            {M : M^T P M = P}. False refuses the Cayley operations.
+            groups {M : M^T P M = P}. False refuses the Cayley operations.
     """
 
     name: str

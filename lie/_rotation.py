@@ -246,11 +246,12 @@ def vector_and_d_from_candidate(q: Tensor) -> tuple[Tensor, Tensor]:
         Rotation vector, shape (..., 3), of length at most pi, and D, shape (..., 1).
     """
     v, w, small, ws, r, n, half = _log_split(q)
-    first, second = _ATAN_D(r).split(1, -1)
+    sums = _ATAN_D(r)
+    first, second = sums[..., :1], sums[..., 1:]
     series = torch.cat((first / ws, second / (first * first)), -1)
     closed = torch.cat((2 * half / n, (1 - half * w / n) / (4 * half * half)), -1)
-    factor, d = torch.where(small, series, closed).split(1, -1)
-    return factor * v, d
+    both = torch.where(small, series, closed)
+    return both[..., :1] * v, both[..., 1:]
 
 
 def vector_from_matrix(rotation: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ All are entire functions (D: radius 2 pi) of x = theta^2:
     C = (theta - sin(theta))/theta^3
     D = (1 - (theta/2) cot(theta/2))/theta^2
 
-Below x = 1 they are summed as series, above in closed form. Each branch is given a harmless argument where
-the other is
-taken: ``torch.where`` differentiates both, and a NaN in the branch not taken would reach the gradient.
+Below x = 1 they are summed as series, above in closed form. Each branch is given the harmless argument 1
+where the other is taken: ``torch.where`` differentiates both, and a NaN in the branch not taken would reach
+the gradient.
 """
 
 from __future__ import annotations
@@ -72,9 +72,8 @@ def squared_norm(v: Tensor) -> Tensor:
 
 def _split(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mask and argument of the series; x and theta of the closed forms."""
-    small = x < 1
-    closed = torch.where(small, 1, x)
-    return small, torch.where(small, x, 0), closed, closed.sqrt()
+    closed = x.clamp_min(1)
+    return x < 1, x.clamp_max(1), closed, closed.sqrt()
 
 
 def sw(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,8 +87,8 @@ def sw(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     small, xs, _, theta = _split(x)
     half = 0.5 * theta
-    s, w = torch.where(small, _SW(xs), torch.cat((half.sin() / theta, half.cos()), -1)).split(1, -1)
-    return s, w
+    both = torch.where(small, _SW(xs), torch.cat((half.sin() / theta, half.cos()), -1))
+    return both[..., :1], both[..., 1:]
 
 
 def ab(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,8 +102,8 @@ def ab(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     small, xs, xc, theta = _split(x)
     closed = torch.cat((theta.sin() / theta, (1 - theta.cos()) / xc), -1)
-    a, b = torch.where(small, _AB(xs), closed).split(1, -1)
-    return a, b
+    both = torch.where(small, _AB(xs), closed)
+    return both[..., :1], both[..., 1:]
 
 
 def abc(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,8 +118,8 @@ def abc(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     small, xs, xc, theta = _split(x)
     a = theta.sin() / theta
     closed = torch.cat((a, (1 - theta.cos()) / xc, (1 - a) / xc), -1)
-    a, b, c = torch.where(small, _ABC(xs), closed).split(1, -1)
-    return a, b, c
+    all_three = torch.where(small, _ABC(xs), closed)
+    return all_three[..., :1], all_three[..., 1:2], all_three[..., 2:]
 
 
 def bc_slopes(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
