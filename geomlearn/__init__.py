@@ -8,9 +8,11 @@
 
 from ._guard import require_own
 
-lie = require_own("lie")
-integrators = require_own("integrators")
+require_own("lie")
+require_own("integrators")
 
+import integrators  # noqa: E402
+import lie  # noqa: E402
 from integrators import load_rollout, rollout  # noqa: E402
 
 from . import data, losses, nn, training  # noqa: E402
