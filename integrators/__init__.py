@@ -1,5 +1,6 @@
 """Flow maps: structure-preserving integrators, compiled rollouts and diagnostics."""
 
+from ._certificate import Certificate, Drift, MomentumDrift, certify, measure_drift
 from ._flow import FlowMap
 from ._rollout import Rollout, load_rollout, rollout
 from ._state import Part, StateSpace, vector
@@ -21,13 +22,16 @@ from .variational import (
 __geomlearn_distribution__ = "geomlearn"
 
 __all__ = [
+    "Certificate",
     "ConstantInertia",
+    "Drift",
     "FlowMap",
     "FunctionPotential",
     "GroupVariationalIntegrator",
     "Inertia",
     "LargeStepWarning",
     "LinearPotential",
+    "MomentumDrift",
     "Part",
     "PlanarIntegrator",
     "PositionForm",
@@ -37,8 +41,10 @@ __all__ = [
     "StateSpace",
     "Status",
     "StepError",
+    "certify",
     "configuration_space",
     "load_rollout",
+    "measure_drift",
     "rigid_body_space",
     "rollout",
     "vector",

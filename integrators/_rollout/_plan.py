@@ -63,18 +63,15 @@ class Plan:
         """
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None
         if total is not None and self.state_bytes > total:
-            needed, present = self.state_bytes / 2**30, total / 2**30
+            size, present = self.state_bytes / 2**30, total / 2**30
             raise MemoryError(
-                f"every: {self.samples} samples of {self.count} trajectories take {needed:.1f} GiB and this machine"
-                f" has {present:.1f} GiB; keep fewer states (every=), follow quantities (observe=) or store them"
-                " (file=)"
+                f"every: {self.samples} samples of {self.count} trajectories take {size:.1f} GiB and this machine"
+                f" has {present:.1f} GiB; keep fewer states (every=), follow quantities (observe=) or use file="
             )
 
 
 class Pace:
-    """Chooses how many steps the next chunk has: few enough to respond and to fit, many enough to cost"
-    " nothing.
-    """
+    """Chooses how many steps the next chunk has: few to respond and to fit, many to cost nothing."""
 
     def __init__(self, limit: int, seconds: float = CHUNK_SECONDS) -> None:
         """Start small.

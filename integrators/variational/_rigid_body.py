@@ -19,6 +19,7 @@ from ._position import position_residual, velocities_from_poses
 from ._rotation import turn
 from ._slots import ArrayLike, Configuration, LinearPotential, Potential, as_inertia, as_mass
 from ._space import configuration_space, rigid_body_space
+from ._symplectic import momentum_rate, phase_derivative, step_residual
 
 
 class RigidBodyCarry(NamedTuple):
@@ -230,6 +231,42 @@ class RigidBodyIntegrator(ForcedIntegrator):
             ``omega`` ``(..., 3)``, on SE(3) ``(v, omega)`` ``(..., 6)``.
         """
         return velocities_from_poses(self, q0, q1, u0)
+
+    def phase_derivative(self, x: Tensor, control: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Derivative of one step in phase space, and the symplectic form before and after it.
+
+        Args:
+            x: States ``(..., n)``.
+            control: Inputs ``(..., m)`` held over the step.
+
+        Returns:
+            Three ``(..., 6, 6)``, on SE(3) ``(..., 12, 12)``; the step is symplectic where
+            ``D^T after D = before``.
+        """
+        return phase_derivative(self, x, control)
+
+    def step_residual(self, x: Tensor, control: Tensor | None = None) -> Tensor:
+        """Relative residual ``(...)`` of the step equation, from the rotation that a step makes.
+
+        Args:
+            x: States ``(..., n)``.
+            control: Inputs ``(..., m)`` held over the step.
+
+        Returns:
+            Numbers ``(...)``, at rounding level where the equation is solved.
+        """
+        return step_residual(self, x, control)
+
+    def momentum_rate(self, x: Tensor) -> Tensor:
+        """Rate of change of ``momentum`` that the potential causes.
+
+        Args:
+            x: States ``(..., n)``.
+
+        Returns:
+            Spatial torque ``(..., 3)``, on SE(3) ``(..., 6)`` preceded by the force.
+        """
+        return momentum_rate(self, x)
 
     def kernel_program(self, observables: list[str]) -> KernelProgram:
         """Code of the compiled rollout.

@@ -1,4 +1,4 @@
-"""Structure of a rigid body's step, measured: derivative in phase space, residual and rates of the momenta."""
+"""Structure of a rigid body's step: derivative in phase space, residual and rates of the momenta."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def phase_derivative(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Derivative of one step on ``T*SO(3)`` or ``T*SE(3)``, and the symplectic form at both of its ends.
 
-    Coordinates are ``(eta, dpi)`` for ``R exp(eta), pi + dpi`` with the body momentum ``pi = J omega``; on SE(3)
-    ``(dx, eta, dp, dpi)`` with ``p = m v``. In them the canonical form is ``[[-S(pi), I], [-I, 0]]`` on SO(3), and
-    the step is symplectic where ``D^T after D = before``.
+    Coordinates are ``(eta, dpi)`` for ``R exp(eta), pi + dpi`` with the body momentum ``pi = J omega``; on
+    SE(3) ``(dx, eta, dp, dpi)`` with ``p = m v``. In them the canonical form is ``[[-S(pi), I], [-I, 0]]`` on
+    SO(3), and the step is symplectic where ``D^T after D = before``.
 
     Args:
         flow: The integrator.
