@@ -13,8 +13,8 @@ from integrators.kernels import KernelBuilder, KernelProgram
 from lie import LieGroup
 
 from .._registry import register
+from ._groups import GROUPS, group_name
 from ._mlp import MLP
-from ._potential import GROUPS, group_name
 
 
 @register("DirectFlow")
@@ -44,18 +44,36 @@ class DirectFlow(FlowMap):
             activation: Activation of the network.
             dtype: Floating-point type.
             generator: Source of the random weights.
+
+        Raises:
+            ValueError: If the step is not positive or a number of units or inputs is negative.
         """
         super().__init__()
+        if not 0 < h < float("inf"):
+            raise ValueError(f"h: expected a positive step in seconds, got {h}")
+        if controls < 0:
+            raise ValueError(f"controls: expected a number of inputs, got {controls}")
         self.group, self.h, self.space, self.control_size = group, float(h), rigid_body_space(group), controls
         self.hidden = tuple(hidden)
         sizes = (self.space.size + controls, *hidden, self.space.size)
         self.net = MLP(sizes, activation, gain=0.01, dtype=dtype, generator=generator)
 
     def advance(self, carry: Tensor, control: Tensor | None, constants: None) -> Tensor:
-        """Predict the next states ``(..., n)``; absent controls count as zero."""
+        """Predict the next states; absent controls count as zero.
+
+        Args:
+            carry: States ``(..., n)``.
+            control: Inputs ``(..., m)``, or ``None``.
+            constants: Not used.
+
+        Returns:
+            States ``(..., n)``.
+        """
         if control is None:
             control = carry.new_zeros(*carry.shape[:-1], self.control_size)
-        return carry + self.net(torch.cat((carry, control.expand(*carry.shape[:-1], -1)), dim=-1))
+        batch = torch.broadcast_shapes(carry.shape[:-1], control.shape[:-1])
+        seen = torch.cat((carry.expand(*batch, -1), control.expand(*batch, -1)), dim=-1)
+        return carry + self.net(seen)
 
     def kernel_program(self, observables: list[str]) -> KernelProgram:
         """Code of the compiled rollout.
@@ -70,7 +88,9 @@ class DirectFlow(FlowMap):
             ValueError: If an observable is named.
         """
         if observables:
-            raise ValueError(f"observe: DirectFlow has no observables of its own, got {observables}; give functions")
+            raise ValueError(
+                f"observe: DirectFlow has no observables of its own, got {observables}; give functions"
+            )
         b = KernelBuilder()
         n = self.space.size
         carry, verdict = b.rows(n), b.rows(1)[0]
@@ -79,11 +99,12 @@ class DirectFlow(FlowMap):
         b.section("step")
         change = self.net.emit(b).emit_forward([*carry, *control[: self.control_size]])
         size = " + ".join(f"abs(@{row} + @{d})" for row, d in zip(carry, change, strict=True))
+        stop = float(Status.NOT_CONVERGED)
         b.lanes(
             "v = float(code[l])",
             f"v = v if {size} < 1e300 else max(v, {float(Status.NON_FINITE)})",
             f"@{verdict} = v",
-            *[f"@{row} = @{row} + @{d} if v < {float(Status.NOT_CONVERGED)} else @{row}" for row, d in zip(carry, change, strict=True)],
+            *[f"@{r} = @{r} + @{d} if v < {stop} else @{r}" for r, d in zip(carry, change, strict=True)],
         )
         b.emit_codes(verdict)
         b.section("finish")

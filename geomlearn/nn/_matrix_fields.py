@@ -1,4 +1,4 @@
-"""Learned input gains and damping matrices."""
+"""Input gains and damping matrices that depend on the configuration."""
 
 from __future__ import annotations
 
@@ -6,129 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from integrators.kernels import KernelBuilder, Rows
 from lie import LieGroup
 
 from .._registry import register
 from ._features import matrix_features
+from ._groups import GROUPS, force_count, group_name
+from ._matrices import RescaledMatrix
 from ._mlp import MLP
-from ._potential import GROUPS, group_name
 
 
-def matrix_rows(group: LieGroup) -> int:
-    """Number of generalised forces on a body: 3 torques on SO(3), 3 forces and 3 torques on SE(3).
-
-    Args:
-        group: ``lie.SO3`` or ``lie.SE3``.
-
-    Returns:
-        3 or 6.
-    """
-    return 6 if group_name(group) == "SE3" else 3
-
-
-class _RescaledMatrix(nn.Module):
-    """A learned matrix that knows how to be multiplied by a number."""
-
-    def _weights(self) -> list[Tensor]:
-        raise NotImplementedError
-
-    def rescale_(self, factor: float) -> None:
-        """Multiply the matrix by a positive number, in place.
-
-        Args:
-            factor: The number.
-        """
-        with torch.no_grad():
-            for weight in self._weights():
-                weight.mul_(factor)
-
-
-@register("LearnedMatrix")
-class LearnedMatrix(_RescaledMatrix):
-    """A constant matrix with free entries, such as an input gain."""
-
-    def __init__(self, initial: Tensor) -> None:
-        """Start from a matrix.
-
-        Args:
-            initial: ``(rows, columns)``.
-        """
-        super().__init__()
-        self.matrix = nn.Parameter(torch.as_tensor(initial).clone())
-
-    def forward(self) -> Tensor:
-        """The matrix ``(rows, columns)``."""
-        return self.matrix
-
-    def _weights(self) -> list[Tensor]:
-        return [self.matrix]
-
-    def config(self) -> dict[str, Any]:
-        """Plain description; the numbers are weights."""
-        return {"type": "LearnedMatrix", "shape": list(self.matrix.shape)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> LearnedMatrix:
-        """Build the module that ``config`` described.
-
-        Args:
-            config: What ``config()`` returned.
-
-        Returns:
-            The module.
-        """
-        return cls(torch.zeros(*config["shape"], dtype=torch.float64))
-
-
-@register("LearnedDamping")
-class LearnedDamping(_RescaledMatrix):
-    """A constant damping matrix ``D = L L^T``, positive semidefinite."""
-
-    def __init__(self, initial: Tensor) -> None:
-        """Start from a factor.
-
-        Args:
-            initial: ``L`` ``(n, n)``.
-        """
-        super().__init__()
-        self.factor = nn.Parameter(torch.as_tensor(initial).clone())
-
-    def forward(self) -> Tensor:
-        """The matrix ``D`` ``(n, n)``."""
-        return self.factor @ self.factor.mT
-
-    def rescale_(self, factor: float) -> None:
-        """Multiply ``D`` by a positive number, in place.
-
-        Args:
-            factor: The number.
-        """
-        super().rescale_(factor**0.5)
-
-    def _weights(self) -> list[Tensor]:
-        return [self.factor]
-
-    def config(self) -> dict[str, Any]:
-        """Plain description; the numbers are weights."""
-        return {"type": "LearnedDamping", "size": self.factor.shape[0]}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> LearnedDamping:
-        """Build the module that ``config`` described.
-
-        Args:
-            config: What ``config()`` returned.
-
-        Returns:
-            The module.
-        """
-        return cls(torch.eye(config["size"], dtype=torch.float64))
-
-
-class _NeuralMatrix(_RescaledMatrix):
+class _NeuralMatrix(RescaledMatrix):
     """A perceptron of the configuration with matrix values."""
 
     def __init__(
@@ -142,7 +32,7 @@ class _NeuralMatrix(_RescaledMatrix):
     ) -> None:
         super().__init__()
         self.group, self.hidden = group, tuple(hidden)
-        self.rows, self.columns = matrix_rows(group), columns
+        self.rows, self.columns = force_count(group), columns
         inputs = 12 if group_name(group) == "SE3" else 9
         sizes = (inputs, *hidden, self.rows * columns)
         self.net = MLP(sizes, activation, dtype=dtype, generator=generator)
@@ -151,7 +41,8 @@ class _NeuralMatrix(_RescaledMatrix):
         return self.net(matrix_features(q)).unflatten(-1, (self.rows, self.columns))
 
     def _weights(self) -> list[Tensor]:
-        return [self.net.layers[-1].weight, self.net.layers[-1].bias]
+        last = self.net.linear_layers[-1]
+        return [last.weight, last.bias]
 
     def config(self) -> dict[str, Any]:
         """Plain description; the numbers are weights."""
@@ -190,7 +81,14 @@ class NeuralGain(_NeuralMatrix):
         super().__init__(group, inputs, hidden, activation, dtype, generator)
 
     def forward(self, *q: Tensor) -> Tensor:
-        """The gain ``(..., 3 or 6, inputs)`` at a configuration."""
+        """The gain at a configuration.
+
+        Args:
+            *q: ``R`` ``(..., 3, 3)``, or ``x`` ``(..., 3)`` and ``R``.
+
+        Returns:
+            Body forces (on SE(3)) and torques per input, ``(..., 3 or 6, inputs)``.
+        """
         return self._matrix(q)
 
     @classmethod
@@ -206,7 +104,16 @@ class NeuralGain(_NeuralMatrix):
         return cls(GROUPS[config["group"]], config["columns"], config["hidden"], config["activation"])
 
     def emit_field(self, builder: KernelBuilder, position: Rows, rotation: Rows) -> Rows:
-        """Add kernel code for the gain; returns its rows."""
+        """Add kernel code for the gain.
+
+        Args:
+            builder: The kernel under construction.
+            position: Rows of ``x``, none on SO(3).
+            rotation: Rows of ``R``.
+
+        Returns:
+            Rows of the entries, row by row.
+        """
         return self.net.emit(builder).emit_forward([*position, *rotation])
 
 
@@ -231,10 +138,17 @@ class NeuralDamping(_NeuralMatrix):
             dtype: Floating-point type.
             generator: Source of the random weights.
         """
-        super().__init__(group, matrix_rows(group), hidden, activation, dtype, generator)
+        super().__init__(group, force_count(group), hidden, activation, dtype, generator)
 
     def forward(self, *q: Tensor) -> Tensor:
-        """The matrix ``(..., n, n)`` at a configuration."""
+        """The damping matrix at a configuration.
+
+        Args:
+            *q: ``R`` ``(..., 3, 3)``, or ``x`` ``(..., 3)`` and ``R``.
+
+        Returns:
+            Matrices ``(..., n, n)``, positive semidefinite.
+        """
         factor = self._matrix(q)
         return factor @ factor.mT
 
@@ -259,7 +173,16 @@ class NeuralDamping(_NeuralMatrix):
         return cls(GROUPS[config["group"]], config["hidden"], config["activation"])
 
     def emit_field(self, builder: KernelBuilder, position: Rows, rotation: Rows) -> Rows:
-        """Add kernel code for the matrix; returns its rows."""
+        """Add kernel code for the matrix.
+
+        Args:
+            builder: The kernel under construction.
+            position: Rows of ``x``, none on SO(3).
+            rotation: Rows of ``R``.
+
+        Returns:
+            Rows of the entries, row by row.
+        """
         n = self.rows
         factor = self.net.emit(builder).emit_forward([*position, *rotation])
         target = builder.rows(n * n)

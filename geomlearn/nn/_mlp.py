@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import skip_init
 
 from integrators.kernels import EmittedLayers, KernelBuilder, Layers
 
@@ -30,8 +33,8 @@ ACTIVATIONS: dict[str, Activation] = {
 class MLP(nn.Module):
     """Fully connected network with smooth activations.
 
-    The gradient of a single output is computed layer by layer in plain tensor operations, which is faster than
-    asking autograd and differentiates like any other expression.
+    The gradient of a single output is computed layer by layer in plain tensor operations, which is faster
+    than asking autograd and differentiates like any other expression.
 
     Attributes:
         sizes: Widths from input to output.
@@ -51,12 +54,12 @@ class MLP(nn.Module):
         Args:
             sizes: Widths from input to output, at least two.
             activation: ``"tanh"``, ``"silu"``, ``"softplus"`` or ``"sin"``.
-            gain: Factor on the weights of the last layer.
+            gain: Factor on the last layer.
             dtype: Floating-point type.
-            generator: Source of the random weights; torch's default generator if not given.
+            generator: Source of the random numbers; torch's global one by default.
 
         Raises:
-            ValueError: If the activation is unknown or there are fewer than two sizes.
+            ValueError: If the activation is unknown or there are too few sizes.
         """
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -64,14 +67,17 @@ class MLP(nn.Module):
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes: expected at least two positive widths, got {list(sizes)}")
         self.sizes, self.activation = tuple(sizes), activation
-        self.layers = nn.ModuleList(nn.Linear(a, b, dtype=dtype) for a, b in zip(sizes, sizes[1:]))
+        self.layers = nn.ModuleList(skip_init(nn.Linear, a, b, dtype=dtype) for a, b in pairwise(sizes))
         with torch.no_grad():
-            for layer in self.layers:
+            for layer, width in zip(self.linear_layers, sizes):
                 nn.init.orthogonal_(layer.weight, generator=generator)
-                bound = layer.in_features**-0.5
-                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-            self.layers[-1].weight.mul_(gain)
-            self.layers[-1].bias.mul_(gain)
+                nn.init.uniform_(layer.bias, -(width**-0.5), width**-0.5, generator=generator)
+        self.rescale_(gain)
+
+    @property
+    def linear_layers(self) -> list[nn.Linear]:
+        """The affine layers in order."""
+        return [cast(nn.Linear, layer) for layer in self.layers]
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluate the network.
@@ -83,7 +89,7 @@ class MLP(nn.Module):
             Outputs ``(..., sizes[-1])``.
         """
         value = ACTIVATIONS[self.activation][0]
-        *hidden, last = self.layers
+        *hidden, last = self.linear_layers
         for layer in hidden:
             x = value(layer(x))
         return last(x)
@@ -96,9 +102,16 @@ class MLP(nn.Module):
 
         Returns:
             Gradient ``(..., sizes[0])``.
+
+        Raises:
+            ValueError: If the network has several outputs.
         """
+        if self.sizes[-1] != 1:
+            raise ValueError(
+                f"gradient: expected a network with one output, got {self.sizes[-1]}; use torch.func.jacrev"
+            )
         value, slope = ACTIVATIONS[self.activation]
-        *hidden, last = self.layers
+        *hidden, last = self.linear_layers
         slopes = []
         for layer in hidden:
             s = layer(x)
@@ -111,6 +124,17 @@ class MLP(nn.Module):
             back = (back @ layer.weight) * factor
         return back @ hidden[0].weight
 
+    def rescale_(self, factor: float) -> None:
+        """Multiply the outputs by a number, in place.
+
+        Args:
+            factor: The number.
+        """
+        last = self.linear_layers[-1]
+        with torch.no_grad():
+            last.weight.mul_(factor)
+            last.bias.mul_(factor)
+
     def emit(self, builder: KernelBuilder) -> EmittedLayers:
         """Give the network a place in a kernel.
 
@@ -120,5 +144,6 @@ class MLP(nn.Module):
         Returns:
             The network's code generator.
         """
-        weights = [layer.weight for layer in self.layers]
-        return EmittedLayers(builder, Layers(weights, [layer.bias for layer in self.layers], self.activation))
+        weights: list[Tensor] = [layer.weight for layer in self.linear_layers]
+        biases: list[Tensor] = [layer.bias for layer in self.linear_layers]
+        return EmittedLayers(builder, Layers(weights, biases, self.activation))

@@ -10,48 +10,34 @@ from torch import Tensor
 
 from integrators import LinearPotential, Potential
 from integrators.kernels import KernelBuilder, Rows
-from lie import SE3, SO3, LieGroup
+from lie import SO3, LieGroup
 
-from ._features import (
-    emit_quaternion,
-    matrix_features,
-    quaternion_features,
-    slope_of_torque,
-    torque_of_quaternion_slope,
-)
-from ._mlp import MLP
 from .._registry import register
-
-GROUPS: dict[str, LieGroup] = {"SO3": SO3, "SE3": SE3}
-
-
-def group_name(group: LieGroup) -> str:
-    """Name of a rigid body's group in configurations.
-
-    Args:
-        group: ``lie.SO3`` or ``lie.SE3``.
-
-    Returns:
-        ``"SO3"`` or ``"SE3"``.
-
-    Raises:
-        ValueError: If it is another group.
-    """
-    for name, known in GROUPS.items():
-        if group is known:
-            return name
-    raise ValueError(f"group: expected lie.SO3 or lie.SE3, got {group}")
+from ._features import matrix_features, quaternion_features, slope_of_torque, torque_of_quaternion_slope
+from ._groups import GROUPS, group_name
+from ._mlp import MLP
+from ._potential_kernel import emit_even_gradient, emit_even_value
 
 
 @register("NeuralPotential")
 class NeuralPotential(Potential):
     """``U(q) = <B, R> + c . x + net(q)``: a learned uniform field plus a perceptron.
 
-    The linear part holds gravity on any body exactly, so that the network has to learn only what remains. With
-    quaternion features the network is averaged over ``q`` and ``-q``, which makes it a function of the rotation.
+    The linear part holds gravity on any body exactly, so that the network has to learn only what remains.
+    With quaternion features the network is averaged over ``q`` and ``-q``, which makes it a function of the
+    rotation.
 
     Attributes:
         features: ``"matrix"`` or ``"quaternion"``.
+
+    Example:
+        >>> from geomlearn import lie, nn
+        >>> potential = nn.NeuralPotential(lie.SE3, hidden=(8,), features="quaternion")
+        >>> x, R = torch.zeros(5, 3, dtype=torch.float64), lie.SO3.identity(5, dtype=torch.float64)
+        >>> potential(x, R).shape
+        torch.Size([5])
+        >>> [slope.shape for slope in potential.gradient(x, R)]
+        [torch.Size([5, 3]), torch.Size([5, 3, 3])]
     """
 
     def __init__(
@@ -76,7 +62,7 @@ class NeuralPotential(Potential):
             generator: Source of the random weights.
 
         Raises:
-            ValueError: If ``features`` is unknown.
+            ValueError: If ``features`` or the group is unknown.
         """
         super().__init__()
         if features not in ("matrix", "quaternion"):
@@ -84,14 +70,22 @@ class NeuralPotential(Potential):
         self.group, self.features, self.hidden = group, features, tuple(hidden)
         inputs = (9 if features == "matrix" else 4) + (3 if group_name(group) == "SE3" else 0)
         self.net = MLP((inputs, *hidden, 1), activation, dtype=dtype, generator=generator)
-        self.linear = None
+        self.linear: LinearPotential | None = None
         if linear:
-            self.linear = LinearPotential(torch.zeros(3, 3, dtype=dtype), torch.zeros(3, dtype=dtype), learnable=True)
+            field, force = torch.zeros(3, 3, dtype=dtype), torch.zeros(3, dtype=dtype)
+            self.linear = LinearPotential(field, force, learnable=True)
             if group is SO3:
                 self.linear.position.requires_grad_(False)
 
     def forward(self, *q: Tensor) -> Tensor:
-        """Energy ``(...)`` of configurations ``R`` or ``x, R``."""
+        """Energy of configurations.
+
+        Args:
+            *q: ``R`` ``(..., 3, 3)``, or ``x`` ``(..., 3)`` and ``R``.
+
+        Returns:
+            Energies ``(...)`` in J.
+        """
         if self.features == "matrix":
             energy = self.net(matrix_features(q)).squeeze(-1)
         else:
@@ -102,10 +96,15 @@ class NeuralPotential(Potential):
     def gradient(self, *q: Tensor) -> tuple[Tensor, ...]:
         """Derivatives with respect to each argument.
 
-        With quaternion features ``dU/dR`` is the gradient tangent to the group; its extension off the group does
-        not matter.
+        With quaternion features the network's part of ``dU/dR`` is tangent to the group; its extension off
+        the group does not matter.
+
+        Args:
+            *q: ``R`` ``(..., 3, 3)``, or ``x`` ``(..., 3)`` and ``R``.
+
+        Returns:
+            ``(dU/dR,)`` or ``(dU/dx, dU/dR)``, in the shapes of the arguments.
         """
-        rotation = q[-1]
         if self.features == "matrix":
             flat = self.net.gradient(matrix_features(q))
             slope_x, slope_r = flat[..., :-9], flat[..., -9:].unflatten(-1, (3, 3))
@@ -114,7 +113,7 @@ class NeuralPotential(Potential):
         if self.linear is not None:
             slope_r = slope_r + self.linear.orientation
         if len(q) == 1:
-            return (slope_r.expand(rotation.shape),)
+            return (slope_r.expand(q[-1].shape),)
         return slope_x if self.linear is None else slope_x + self.linear.position, slope_r
 
     def _quaternion_gradient(self, q: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -131,82 +130,55 @@ class NeuralPotential(Potential):
         Args:
             factor: The number.
         """
-        with torch.no_grad():
-            self.net.layers[-1].weight.mul_(factor)
-            self.net.layers[-1].bias.mul_(factor)
-            if self.linear is not None:
+        self.net.rescale_(factor)
+        if self.linear is not None:
+            with torch.no_grad():
                 self.linear.orientation.mul_(factor)
                 self.linear.position.mul_(factor)
 
     def emit_value(self, builder: KernelBuilder, position: Rows, rotation: Rows) -> int:
-        """Add kernel code for the energy; returns its row."""
-        total = builder.rows(1)[0]
+        """Add kernel code for the energy.
+
+        Args:
+            builder: The kernel under construction.
+            position: Rows of ``x``, none on SO(3).
+            rotation: Rows of ``R``.
+
+        Returns:
+            Row of the energy.
+        """
+        net = self.net.emit(builder)
         if self.features == "matrix":
-            output = self.net.emit(builder).emit_forward([*position, *rotation])[0]
-            builder.lanes(f"@{total} = @{output}")
+            total = net.emit_forward([*position, *rotation])[0]
         else:
-            plus, minus = self._quaternion_inputs(builder, position, rotation)
-            net = self.net.emit(builder)
-            builder.lanes(f"@{total} = 0.5 * @{net.emit_forward(plus)[0]}")
-            builder.lanes(f"@{total} += 0.5 * @{net.emit_forward(minus)[0]}")
+            total = emit_even_value(builder, net, position, rotation)
         if self.linear is not None:
             builder.lanes(f"@{total} += @{self.linear.emit_value(builder, position, rotation)}")
         return total
 
     def emit_gradient(self, builder: KernelBuilder, position: Rows, rotation: Rows) -> tuple[Rows, Rows]:
-        """Add kernel code for the gradient; returns the rows of ``dU/dx`` and ``dU/dR``."""
-        n = len(position)
+        """Add kernel code for the gradient.
+
+        Args:
+            builder: The kernel under construction.
+            position: Rows of ``x``, none on SO(3).
+            rotation: Rows of ``R``.
+
+        Returns:
+            Rows of ``dU/dx`` and ``dU/dR``.
+        """
+        net = self.net.emit(builder)
         if self.features == "matrix":
-            net = self.net.emit(builder)
             net.emit_forward([*position, *rotation])
             slope = net.emit_backward()
-            slope_x, slope_r = slope[:n], slope[n:]
+            slope_x, slope_r = slope[: len(position)], slope[len(position) :]
         else:
-            slope_x, slope_r = self._emit_quaternion_gradient(builder, position, rotation)
+            slope_x, slope_r = emit_even_gradient(builder, net, position, rotation)
         if self.linear is not None:
             constant_x, constant_r = self.linear.emit_gradient(builder, position, rotation)
             pairs = zip([*slope_x, *slope_r], [*constant_x, *constant_r], strict=True)
             builder.lanes(*[f"@{row} += @{constant}" for row, constant in pairs])
         return slope_x, slope_r
-
-    def _emit_quaternion_gradient(
-        self, builder: KernelBuilder, position: Rows, rotation: Rows
-    ) -> tuple[Rows, Rows]:
-        n = len(position)
-        plus, minus = self._quaternion_inputs(builder, position, rotation)
-        net, mean = self.net.emit(builder), builder.rows(n + 4)
-        for inputs, first in ((plus, True), (minus, False)):
-            net.emit_forward(inputs)
-            slope = net.emit_backward()
-            signs = ["" if first or k < n else "-" for k in range(n + 4)]
-            operator = "=" if first else "+="
-            builder.lanes(
-                *[f"@{row} {operator} 0.5 * ({s}@{k})" for row, s, k in zip(mean, signs, slope, strict=True)]
-            )
-        (a, b, c, d), (x, y, z, w) = [[f"@{row}" for row in rows] for rows in (mean[n:], plus[n:])]
-        slope_r = builder.rows(9)
-        builder.lanes(
-            f"t0 = -0.5 * ({w} * {a} + {b} * {z} - {c} * {y} - {d} * {x})",
-            f"t1 = -0.5 * ({w} * {b} + {c} * {x} - {a} * {z} - {d} * {y})",
-            f"t2 = -0.5 * ({w} * {c} + {a} * {y} - {b} * {x} - {d} * {z})",
-            *[
-                f"@{slope_r[3 * i + j]} = 0.5 * (t{(j + 1) % 3} * @{rotation[3 * i + (j + 2) % 3]}"
-                f" - t{(j + 2) % 3} * @{rotation[3 * i + (j + 1) % 3]})"
-                for i in range(3)
-                for j in range(3)
-            ],
-        )
-        return mean[:n], slope_r
-
-    @staticmethod
-    def _quaternion_inputs(builder: KernelBuilder, position: Rows, rotation: Rows) -> tuple[Rows, Rows]:
-        n = len(position)
-        plus, minus = builder.rows(n + 4), builder.rows(n + 4)
-        for rows in (plus, minus):
-            if n:
-                builder.lanes(*[f"@{a} = @{b}" for a, b in zip(rows[:n], position, strict=True)])
-        emit_quaternion(builder, rotation, (plus[n:], minus[n:]))
-        return plus, minus
 
     def config(self) -> dict[str, Any]:
         """Plain description; the numbers are weights."""

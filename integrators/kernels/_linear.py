@@ -8,8 +8,8 @@ from ._builder import KernelBuilder, Rows
 def emit_linear_solve(builder: KernelBuilder, matrix: Rows, right: Rows) -> None:
     """Add code that solves ``M x = r`` in place by elimination without pivoting.
 
-    Meant for matrices whose symmetric part is positive definite, such as an inertia plus damping. The matrix is
-    destroyed and the solution replaces ``r``.
+    Meant for matrices whose symmetric part is positive definite, such as an inertia plus damping. The matrix
+    is destroyed and the solution replaces ``r``.
 
     Args:
         builder: The kernel under construction.

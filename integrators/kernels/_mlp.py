@@ -16,7 +16,7 @@ ACTIVATIONS = {
     "softplus": ("max(s, 0.0) + math.log1p(exponential(-abs(s)))", "logistic(s)"),
     "sin": ("math.sin(s)", "math.cos(s)"),
 }
-"""For each activation its value of ``s`` and its slope in terms of ``s``, ``y`` (the value) and ``g = logistic(s)``."""
+"""Value of ``s`` and slope, in terms of ``s``, the value ``y`` and ``g = logistic(s)``."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,10 @@ class EmittedLayers:
         for k, rows in enumerate([*self.hidden, self.output]):
             self._affine(previous, rows, self.weights[k], self.biases[k])
             if k < len(self.hidden):
-                with self.builder.loop(f"for i in range({len(rows)}):"), self.builder.loop("for l in range(L):"):
+                with (
+                    self.builder.loop(f"for i in range({len(rows)}):"),
+                    self.builder.loop("for l in range(L):"),
+                ):
                     self.builder.line(f"s = A[{rows[0]} + i, l]")
                     if "g" in slope.replace("logistic", ""):
                         self.builder.line("g = logistic(s)")
@@ -86,6 +89,11 @@ class EmittedLayers:
             Rows of the gradient, as many as inputs.
         """
         last = len(self.hidden) - 1
+        if last < 0:
+            self.builder.lanes(
+                *[f"@{row} = P[{self.weights[0] + i}]" for i, row in enumerate(self.input_slope)]
+            )
+            return self.input_slope
         offset, rows, slopes = self.weights[-1], self.back[last], self.slopes[last]
         with self.builder.loop(f"for i in range({len(rows)}):"):
             self.builder.line(f"w = P[{offset} + i]")
