@@ -40,7 +40,7 @@ def solve_step(
         z = _plain(kinetic, start, a, inertia)
         status = classify(kinetic, guess, z, a, inertia)
         if status.numel() and int(status.max()) >= Status.NOT_CONVERGED:
-            z = _damped(kinetic, start, a, inertia)
+            z = _damped(kinetic, guess, a, inertia)
             status = classify(kinetic, guess, z, a, inertia)
         return z, status
 

@@ -88,7 +88,12 @@ class ConstantInertia(Inertia):
         if moments[0] <= 0:
             raise ValueError(f"inertia: expected positive principal moments, got {moments.tolist()}")
         self.register_buffer("matrix", 0.5 * (tensor + tensor.mT))
-        self.isotropic = torch.equal(tensor, tensor[0, 0] * torch.eye(size).to(tensor))
+        self._note_isotropy()
+        self.register_load_state_dict_post_hook(ConstantInertia._note_isotropy)
+
+    def _note_isotropy(self, *_: object) -> None:
+        identity = torch.eye(len(self.matrix)).to(self.matrix)
+        self.isotropic = torch.equal(self.matrix, self.matrix[0, 0] * identity)
 
     def forward(self) -> Tensor:
         """The matrix ``J`` ``(size, size)``."""
