@@ -78,8 +78,20 @@ def report(status: Tensor) -> None:
     Raises:
         StepError: If a trajectory failed.
     """
-    if not torch.compiler.is_compiling():
+    if torch.compiler.is_compiling():
+        return
+    if torch._C._are_functorch_transforms_active():
         _Report.apply(status)
+    else:
+        _look(status)
+
+
+def _look(status: Tensor) -> None:
+    worst = int(status.max()) if status.numel() else 0
+    if worst >= Status.NOT_CONVERGED:
+        raise StepError(f"step: {describe_failures(status)}")
+    if worst == Status.LARGE_STEP:
+        warnings.warn(Status.LARGE_STEP.explanation, LargeStepWarning, stacklevel=3)
 
 
 class _Report(torch.autograd.Function):
@@ -87,11 +99,7 @@ class _Report(torch.autograd.Function):
 
     @staticmethod
     def forward(status: Tensor) -> Tensor:
-        worst = int(status.max()) if status.numel() else 0
-        if worst >= Status.NOT_CONVERGED:
-            raise StepError(f"step: {describe_failures(status)}")
-        if worst == Status.LARGE_STEP:
-            warnings.warn(Status.LARGE_STEP.explanation, LargeStepWarning, stacklevel=2)
+        _look(status)
         return status.clone()
 
     @staticmethod

@@ -1,7 +1,7 @@
 """Generated Numba kernels: assembly of source text, compilation and the rollout loop."""
 
 from ._builder import KernelBuilder, KernelField, KernelPotential, Rows, lane_text
-from ._driver import BLOCK_LANES, KernelProgram, cache_folder, empty_outputs, load_kernel
+from ._driver import BLOCK_LANES, KernelProgram, cache_folder, empty_outputs, load_kernel, load_source, module_source
 from ._linear import emit_linear_solve
 from ._mlp import ACTIVATIONS, EmittedLayers, Layers
 
@@ -20,4 +20,6 @@ __all__ = [
     "empty_outputs",
     "lane_text",
     "load_kernel",
+    "load_source",
+    "module_source",
 ]

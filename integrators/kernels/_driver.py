@@ -163,7 +163,6 @@ class KernelProgram:
             observed=self.observed_row,
             observed_size=self.observed_size,
         ).strip()
-        blocks = [math_source()]
         functions = [
             b.function("start", "A, P"),
             b.function("step", "A, P, code", "worst"),
@@ -171,9 +170,23 @@ class KernelProgram:
             b.function("observe", "A, P"),
             *driver.split("\n\n\n"),
         ]
-        for text in functions:
-            blocks.append((_PARALLEL if text.startswith("def run_parallel") else _PLAIN) + text)
-        return _HEAD.format(lanes=lanes, rows=max(b.row_count, 1)) + "\n\n" + "\n\n\n".join(blocks) + "\n"
+        return module_source(functions, lanes, b.row_count)
+
+
+def module_source(functions: list[str], lanes: int, rows: int) -> str:
+    """Text of a module of compiled functions.
+
+    Args:
+        functions: Text of each function; one called ``run_parallel`` uses all cores.
+        lanes: The constant ``L``.
+        rows: The constant ``ROWS``.
+
+    Returns:
+        Python source.
+    """
+    decorated = [(_PARALLEL if text.startswith("def run_parallel") else _PLAIN) + text for text in functions]
+    head = _HEAD.format(lanes=lanes, rows=max(rows, 1))
+    return "\n\n\n".join([head.rstrip(), math_source(), *decorated]) + "\n"
 
 
 def cache_folder() -> Path:
@@ -194,7 +207,7 @@ _loaded: dict[str, ModuleType] = {}
 
 
 def load_kernel(program: KernelProgram, lanes: int) -> ModuleType:
-    """Write the module under its content hash and import it; numba's on-disk cache then works across processes.
+    """Compile and import the rollout of a flow map.
 
     Args:
         program: The code.
@@ -203,7 +216,21 @@ def load_kernel(program: KernelProgram, lanes: int) -> ModuleType:
     Returns:
         The module with ``start_all``, ``read_all``, ``run_serial`` and ``run_parallel``.
     """
-    source = program.source(lanes)
+    return load_source(program.source(lanes))
+
+
+def load_source(source: str) -> ModuleType:
+    """Write a module under its content hash and import it; numba's on-disk cache then works across processes.
+
+    Args:
+        source: Text of the module.
+
+    Returns:
+        The module.
+
+    Raises:
+        ImportError: If the module cannot be imported.
+    """
     name = "kernel_" + hashlib.sha256(source.encode()).hexdigest()[:20]
     if name in _loaded:
         return _loaded[name]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .._flow import FlowMap
 from .._status import report
+from ._fused import CompiledTurn
 from ._kinetic import apply, solve
 from ._slots import ArrayLike, Configuration, Potential, as_matrix, as_potential, takes_configuration
 
@@ -29,6 +30,7 @@ class Coefficients:
         alpha: Weight of the potential at the end of the step.
         force_split: Share of each step's forces that acts at its beginning.
         damping_sign: 1, or -1 when time runs backwards.
+        compiled: Compiled form of the implicit part of a step, where it can be used.
     """
 
     inertia: Tensor
@@ -39,6 +41,7 @@ class Coefficients:
     alpha: float
     force_split: float
     damping_sign: float = 1.0
+    compiled: CompiledTurn | None = None
 
 
 class ForcedCarry(Protocol):

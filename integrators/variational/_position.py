@@ -51,7 +51,7 @@ def position_residual(
     middle = _momenta(flow, q0, q1, u0, k)
     pi, momentum = flow._leave(middle, u1, k)
     next_pose = _pose(flow, q2, "q2")
-    z = _displacement(middle.frame[..., :3, :], next_pose["R"])
+    z = _displacement(middle.rotation, next_pose["R"])
     turning = apply(k.inverse_inertia, flow.kinetic.impulse(z, k.inertia) / flow.h - pi)
     if middle.position is None or momentum is None or k.mass is None:
         return turning
@@ -194,13 +194,13 @@ def _momenta(
     """Momenta at ``q1`` after the step from ``q0``."""
     before, now = _pose(flow, q0, "q0"), _pose(flow, q1, "q1")
     z = _displacement(before["R"], now["R"])
-    pi = turn((flow.kinetic.impulse(z, k.inertia) / flow.h).unsqueeze(-2), z)
-    frame = torch.cat((now["R"].expand(*pi.shape[:-2], 3, 3), pi), dim=-2)
+    pi = turn((flow.kinetic.impulse(z, k.inertia) / flow.h).unsqueeze(-2), z).squeeze(-2)
+    rotation = now["R"].expand(*pi.shape[:-1], 3, 3)
     x = momentum = None
     if k.mass is not None:
         x = now["x"]
         momentum = (k.mass / flow.h) * (x - before["x"])
-    return flow._arrive(flow._evaluate_forces(frame, x, momentum, k), control, k)
+    return flow._arrive(flow._evaluate_forces(rotation, pi, x, momentum), control, k)
 
 
 def _pose(flow: RigidBodyIntegrator, q: Tensor, name: str) -> dict[str, Tensor]:

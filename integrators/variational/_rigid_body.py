@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -12,11 +13,10 @@ from lie import SE3, LieGroup
 
 from ..kernels import KernelProgram
 from ._forced import Coefficients, ForcedIntegrator
-from ._implicit import solve_implicitly
+from ._fused import compiled_turn, turn_frame
 from ._kernel import RigidBodyKernel
 from ._kinetic import KINETIC_TERMS, apply, cross
 from ._position import position_residual, velocities_from_poses
-from ._rotation import turn
 from ._slots import ArrayLike, Configuration, LinearPotential, Potential, as_inertia, as_mass
 from ._space import configuration_space, rigid_body_space
 from ._symplectic import momentum_rate, phase_derivative, step_residual
@@ -26,7 +26,8 @@ class RigidBodyCarry(NamedTuple):
     """Working form of a rigid body's state: momenta, and forces that were already evaluated.
 
     Attributes:
-        frame: Rows of ``R`` and, as fourth row, the body momentum ``pi``: ``(..., 4, 3)``.
+        rotation: ``R`` ``(..., 3, 3)``.
+        pi: Body momentum ``(..., 3)``.
         torque: Body torque of the potential ``(..., 3)``.
         position: ``x`` ``(..., 3)``, on SE(3).
         momentum: ``m v`` ``(..., 3)`` in the world frame, on SE(3).
@@ -34,7 +35,8 @@ class RigidBodyCarry(NamedTuple):
         gain: Input gain ``(..., rows, m)`` where it depends on the configuration.
     """
 
-    frame: Tensor
+    rotation: Tensor
+    pi: Tensor
     torque: Tensor
     position: Tensor | None = None
     momentum: Tensor | None = None
@@ -44,8 +46,7 @@ class RigidBodyCarry(NamedTuple):
     @property
     def configuration(self) -> Configuration:
         """``(R,)`` or ``(x, R)``."""
-        rotation = self.frame[..., :3, :]
-        return (rotation,) if self.position is None else (self.position, rotation)
+        return (self.rotation,) if self.position is None else (self.position, self.rotation)
 
 
 class RigidBodyIntegrator(ForcedIntegrator):
@@ -136,6 +137,11 @@ class RigidBodyIntegrator(ForcedIntegrator):
         heavy = k.mass * torch.eye(3, dtype=k.inertia.dtype, device=k.inertia.device)
         return torch.cat((torch.cat((heavy, zero), dim=-1), torch.cat((zero, k.inertia), dim=-1)), dim=-2)
 
+    def constants(self) -> Coefficients:
+        """Inertia, its inverse, mass and constant matrices, from the parameters."""
+        k = super().constants()
+        return replace(k, compiled=compiled_turn(self.kinetic, self.h, k.inertia, k.inverse_inertia))
+
     def start(self, x: Tensor, constants: Coefficients) -> RigidBodyCarry:
         """Momenta and forces of states.
 
@@ -148,10 +154,9 @@ class RigidBodyIntegrator(ForcedIntegrator):
         """
         part = self.space.view(x)
         pi = apply(constants.inertia, part["omega"])
-        frame = torch.cat((part["R"], pi.unsqueeze(-2)), dim=-2)
         if constants.mass is None:
-            return self._evaluate_forces(frame, None, None, constants)
-        return self._evaluate_forces(frame, part["x"], constants.mass * part["v"], constants)
+            return self._evaluate_forces(part["R"], pi, None, None)
+        return self._evaluate_forces(part["R"], pi, part["x"], constants.mass * part["v"])
 
     def finish(self, carry: RigidBodyCarry, constants: Coefficients) -> Tensor:
         """Read states out of carries.
@@ -163,9 +168,9 @@ class RigidBodyIntegrator(ForcedIntegrator):
         Returns:
             States ``(..., 12)`` or ``(..., 18)``.
         """
-        frame, _, x, momentum, *_ = carry
-        rotation = frame[..., :3, :].flatten(-2)
-        omega = apply(constants.inverse_inertia, frame[..., 3, :])
+        rotation, pi, _, x, momentum, *_ = carry
+        rotation = rotation.flatten(-2)
+        omega = apply(constants.inverse_inertia, pi)
         if x is None or momentum is None or constants.mass is None:
             return torch.cat((rotation, omega), dim=-1)
         return torch.cat((x, rotation, momentum / constants.mass, omega), dim=-1)
@@ -287,14 +292,13 @@ class RigidBodyIntegrator(ForcedIntegrator):
     ) -> tuple[RigidBodyCarry, Tensor]:
         pi, momentum = self._leave(carry, control, k)
         isotropic = getattr(self.inertia, "isotropic", False)
-        z, status = solve_implicitly(self.kinetic, self.h * pi, k.inertia, isotropic)
-        rotation = carry.frame[..., :3, :]
-        rows = torch.cat((rotation.expand(*pi.shape[:-1], 3, 3), pi.unsqueeze(-2)), dim=-2)
-        frame = turn(rows, z)
+        rotation, turned, status = turn_frame(
+            self.kinetic, carry.rotation, pi, self.h, k.inertia, isotropic, k.compiled
+        )
         x = None
         if carry.position is not None and k.mass is not None and momentum is not None:
             x = carry.position + (self.h / k.mass) * momentum
-        return self._arrive(self._evaluate_forces(frame, x, momentum, k), control, k), status
+        return self._arrive(self._evaluate_forces(rotation, turned, x, momentum), control, k), status
 
     def _leave(
         self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients
@@ -302,39 +306,36 @@ class RigidBodyIntegrator(ForcedIntegrator):
         """Momenta (body, world) between the forces at the beginning of the step and the displacement."""
         impulse = self._early_impulse(carry, lambda: self._body_velocity(carry, k), control, k)
         push, twist = self._split(impulse)
-        pi = carry.frame[..., 3, :] + (1 - k.alpha) * self.h * carry.torque
+        pi = torch.add(carry.pi, carry.torque, alpha=(1 - k.alpha) * self.h)
         pi = pi if twist is None else pi + twist
         if carry.momentum is None or carry.force is None:
             return pi, None
-        momentum = carry.momentum + (1 - k.alpha) * self.h * carry.force
-        return pi, momentum if push is None else momentum + apply(carry.frame[..., :3, :], push)
+        momentum = torch.add(carry.momentum, carry.force, alpha=(1 - k.alpha) * self.h)
+        return pi, momentum if push is None else momentum + apply(carry.rotation, push)
 
     def _evaluate_forces(
-        self, frame: Tensor, x: Tensor | None, momentum: Tensor | None, k: Coefficients
+        self, rotation: Tensor, pi: Tensor, x: Tensor | None, momentum: Tensor | None
     ) -> RigidBodyCarry:
         """Potential forces and input gain at a configuration."""
-        rotation = frame[..., :3, :]
         q = (rotation,) if x is None else (x, rotation)
         slopes = self.potential.gradient(*q)
         torque = cross(rotation, slopes[-1]).sum(-2)
         force = None if x is None else -slopes[0]
-        return RigidBodyCarry(frame, torque, x, momentum, force, self._gain_at(q))
+        return RigidBodyCarry(rotation, pi, torque, x, momentum, force, self._gain_at(q))
 
     def _arrive(self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients) -> RigidBodyCarry:
         """Add the impulses that act at the end of the step."""
         late = 1 - k.force_split
         push, twist = self._split(self._input_impulse(carry, control, k, late))
-        pi = carry.frame[..., 3, :] + k.alpha * self.h * carry.torque
+        pi = torch.add(carry.pi, carry.torque, alpha=k.alpha * self.h)
         pi = pi if twist is None else pi + twist
         momentum = carry.momentum
-        rotation = carry.frame[..., :3, :]
         if momentum is not None and carry.force is not None:
-            momentum = momentum + k.alpha * self.h * carry.force
-            momentum = momentum if push is None else momentum + apply(rotation, push)
+            momentum = torch.add(momentum, carry.force, alpha=k.alpha * self.h)
+            momentum = momentum if push is None else momentum + apply(carry.rotation, push)
         if self.dissipation is not None and late > 0:
             pi, momentum = self._damp(carry, pi, momentum, k)
-        frame = torch.cat((rotation, pi.unsqueeze(-2)), dim=-2)
-        return carry._replace(frame=frame, momentum=momentum)
+        return carry._replace(pi=pi, momentum=momentum)
 
     def _damp(
         self, carry: RigidBodyCarry, pi: Tensor, momentum: Tensor | None, k: Coefficients
@@ -342,9 +343,9 @@ class RigidBodyIntegrator(ForcedIntegrator):
         """Damping at the end of the step, implicit and linear."""
         if momentum is None or k.mass is None:
             return apply(k.inertia, self._late_velocity(carry, pi, k)), None
-        rotation = carry.frame[..., :3, :]
-        velocity = self._late_velocity(carry, torch.cat((apply(rotation.mT, momentum), pi), dim=-1), k)
-        return apply(k.inertia, velocity[..., 3:]), k.mass * apply(rotation, velocity[..., :3])
+        body = torch.cat((apply(carry.rotation.mT, momentum), pi), dim=-1)
+        velocity = self._late_velocity(carry, body, k)
+        return apply(k.inertia, velocity[..., 3:]), k.mass * apply(carry.rotation, velocity[..., :3])
 
     def _split(self, impulse: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Force and torque part of an impulse."""
@@ -354,10 +355,10 @@ class RigidBodyIntegrator(ForcedIntegrator):
 
     @staticmethod
     def _body_velocity(carry: RigidBodyCarry, k: Coefficients) -> Tensor:
-        omega = apply(k.inverse_inertia, carry.frame[..., 3, :])
+        omega = apply(k.inverse_inertia, carry.pi)
         if carry.momentum is None or k.mass is None:
             return omega
-        return torch.cat((apply(carry.frame[..., :3, :].mT, carry.momentum / k.mass), omega), dim=-1)
+        return torch.cat((apply(carry.rotation.mT, carry.momentum / k.mass), omega), dim=-1)
 
 
 def _no_potential(dtype: torch.dtype) -> Potential:

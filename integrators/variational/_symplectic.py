@@ -122,8 +122,7 @@ def momentum_rate(flow: RigidBodyIntegrator, x: Tensor) -> Tensor:
     """
     with torch.no_grad():
         carry = flow.start(x, flow.constants())
-        rotation = carry.frame[..., :3, :]
-        torque = apply(rotation, carry.torque)
+        torque = apply(carry.rotation, carry.torque)
         if carry.position is None or carry.force is None:
             return torque
         return torch.cat((carry.force, torque + cross(carry.position, carry.force)), dim=-1)

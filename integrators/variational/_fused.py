@@ -1,0 +1,160 @@
+"""The implicit part of a step as one differentiable call: compiled on the CPU, plain torch everywhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._implicit import solve_implicitly
+from ._kernel_turn import turn_module
+from ._kinetic import KINETIC_TERMS, DiscreteKinetic
+from ._rotation import turn
+
+
+@dataclass(frozen=True)
+class CompiledTurn:
+    """Compiled functions with their parameters for one trajectory.
+
+    Attributes:
+        module: Holds ``turn_all`` and ``turn_back_all``.
+        parameters: ``h``, ``J`` and its inverse, flat float64.
+    """
+
+    module: ModuleType
+    parameters: np.ndarray
+
+
+def compiled_turn(kinetic: DiscreteKinetic, h: float, inertia: Tensor, inverse: Tensor) -> CompiledTurn | None:
+    """The compiled form of the step's implicit part, where it can be used.
+
+    Args:
+        kinetic: The discrete kinetic term.
+        h: Step.
+        inertia: ``J`` ``(3, 3)``.
+        inverse: ``J^-1`` ``(3, 3)``.
+
+    Returns:
+        The compiled functions, or ``None`` off the CPU, in other precisions than float64 and while torch transforms
+        or compiles, where the formulas run as torch operations.
+    """
+    if not _is_plain(inertia) or kinetic not in KINETIC_TERMS.values():
+        return None
+    flat = np.empty(19)
+    flat[0] = h
+    flat[1:10] = inertia.detach().numpy().ravel()
+    flat[10:] = inverse.detach().numpy().ravel()
+    return CompiledTurn(turn_module(kinetic), flat)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is an ordinary float64 array in memory that nothing traces or transforms."""
+    return (
+        type(tensor) in (Tensor, torch.nn.Parameter)
+        and tensor.dtype is torch.float64
+        and tensor.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and torch.autograd.forward_ad._current_level < 0
+    )
+
+
+def turn_frame(
+    kinetic: DiscreteKinetic,
+    rotation: Tensor,
+    pi: Tensor,
+    h: float,
+    inertia: Tensor,
+    isotropic: bool,
+    compiled: CompiledTurn | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Solve the step equation for ``a = h pi`` and turn the frame and the momentum: ``(R Z, Z^T pi)``.
+
+    Args:
+        kinetic: The discrete kinetic term.
+        rotation: ``R`` ``(..., 3, 3)``.
+        pi: Body momentum ``(..., 3)``.
+        h: Step.
+        inertia: ``J`` ``(3, 3)``.
+        isotropic: Whether ``J`` is a multiple of the identity.
+        compiled: Compiled functions for this ``h`` and ``J``, if they can be used.
+
+    Returns:
+        The rotation and the momentum after the step, and codes of ``Status`` ``(...)``.
+    """
+    rotation = rotation.expand(*pi.shape[:-1], 3, 3)
+    if compiled is not None and _is_plain(rotation) and _is_plain(pi):
+        return _FusedTurn.apply(rotation, pi, inertia, (kinetic, h, compiled))  # type: ignore[no-any-return]
+    return _turn_in_torch(kinetic, rotation, pi, h, inertia, isotropic)
+
+
+def _turn_in_torch(
+    kinetic: DiscreteKinetic, rotation: Tensor, pi: Tensor, h: float, inertia: Tensor, isotropic: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    z, status = solve_implicitly(kinetic, h * pi, inertia, isotropic)
+    rows = turn(torch.cat((rotation, pi.unsqueeze(-2)), dim=-2), z)
+    return rows[..., :3, :], rows[..., 3, :], status
+
+
+class _FusedTurn(torch.autograd.Function):
+    """``(R, pi, J) -> (R Z, Z^T pi)`` with one compiled call in each direction."""
+
+    @staticmethod
+    def forward(ctx: Any, rotation: Tensor, pi: Tensor, inertia: Tensor, options: Any) -> Any:
+        compiled: CompiledTurn = options[2]
+        turned, momentum = torch.empty(rotation.shape, dtype=pi.dtype), torch.empty(pi.shape, dtype=pi.dtype)
+        z = np.empty((pi.numel() // 3, 3))
+        codes = np.empty(len(z), dtype=np.int8)
+        arrays = _flat(rotation, 9), _flat(pi, 3)
+        compiled.module.turn_all(
+            *arrays, compiled.parameters, turned.numpy().reshape(-1, 9), momentum.numpy().reshape(-1, 3), z, codes
+        )
+        ctx.options, ctx.z = options, z
+        ctx.save_for_backward(rotation, pi, inertia)
+        status = torch.from_numpy(codes.reshape(pi.shape[:-1]))
+        ctx.mark_non_differentiable(status)
+        return turned, momentum, status
+
+    @staticmethod
+    def backward(ctx: Any, turned_bar: Tensor, momentum_bar: Tensor, _: Any) -> Any:
+        rotation, pi, inertia = ctx.saved_tensors
+        kinetic, h, compiled = ctx.options
+        if torch.is_grad_enabled() or not _is_plain(turned_bar):
+            return _backward_in_torch(kinetic, h, (rotation, pi, inertia), (turned_bar, momentum_bar))
+        rotation_bar, pi_bar = torch.empty(rotation.shape, dtype=pi.dtype), torch.empty(pi.shape, dtype=pi.dtype)
+        inertia_bar = np.zeros(9)
+        compiled.module.turn_back_all(
+            _flat(rotation, 9),
+            _flat(pi, 3),
+            compiled.parameters,
+            ctx.z,
+            _flat(turned_bar, 9),
+            _flat(momentum_bar, 3),
+            rotation_bar.numpy().reshape(-1, 9),
+            pi_bar.numpy().reshape(-1, 3),
+            inertia_bar,
+        )
+        return rotation_bar, pi_bar, torch.from_numpy(inertia_bar.reshape(3, 3)), None
+
+
+def _backward_in_torch(
+    kinetic: DiscreteKinetic, h: float, inputs: tuple[Tensor, ...], cotangents: tuple[Tensor, Tensor]
+) -> tuple[Tensor | None, ...]:
+    """The derivative as torch operations, for derivatives of derivatives."""
+    with torch.enable_grad():
+        rotation, pi, inertia = inputs
+        turned, momentum, _ = _turn_in_torch(kinetic, rotation, pi, h, inertia, False)
+        wanted = [tensor for tensor in inputs if tensor.requires_grad]
+        found = iter(
+            torch.autograd.grad((turned, momentum), wanted, cotangents, create_graph=True, allow_unused=True)
+        )
+    return *(next(found) if tensor.requires_grad else None for tensor in inputs), None
+
+
+def _flat(tensor: Tensor, columns: int) -> np.ndarray:
+    array: np.ndarray = tensor.detach().contiguous().numpy().reshape(-1, columns)
+    return array
