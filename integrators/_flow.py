@@ -112,6 +112,7 @@ class FlowMap(nn.Module, ABC):
             States ``(..., n)`` one step later.
         """
         self.check_inputs(x, control)
+        x = _with_batch_of(x, control)
         constants = self.constants()
         return self.finish(self.advance(self.start(x, constants), control, constants), constants)
 
@@ -151,7 +152,9 @@ class FlowMap(nn.Module, ABC):
         count = controls.shape[0] if controls is not None else steps
         if count is None or count < 1:
             raise ValueError(f"steps: expected at least 1 step, or controls, got steps={steps}")
-        self.check_inputs(x0, None if controls is None else controls[0])
+        first = None if controls is None else controls[0]
+        self.check_inputs(x0, first)
+        x0 = _with_batch_of(x0, first)
         constants = self.constants()
         carry = self.start(x0, constants)
         carries = []
@@ -203,6 +206,10 @@ class FlowMap(nn.Module, ABC):
             )
         if control is None:
             return
+        if self.control_size == 0:
+            raise ValueError(
+                f"control: expected None, since the map has no inputs, got shape {tuple(control.shape)}"
+            )
         if control.ndim == 0 or control.shape[-1] != self.control_size:
             raise ValueError(
                 f"control: expected shape (..., {self.control_size}), got {tuple(control.shape)}"
@@ -234,3 +241,10 @@ def stack_carries(carries: list[Carry]) -> Carry:
         return torch.stack(carries)
     blocks = [None if column[0] is None else torch.stack(column) for column in zip(*carries, strict=True)]
     return type(carries[0])(*blocks) if hasattr(carries[0], "_fields") else tuple(blocks)
+
+
+def _with_batch_of(x: Tensor, control: Tensor | None) -> Tensor:
+    """States in the batch shape that they have together with the controls."""
+    if control is None or control.shape[:-1] == x.shape[:-1]:
+        return x
+    return x.expand(*torch.broadcast_shapes(x.shape[:-1], control.shape[:-1]), -1)
