@@ -104,7 +104,7 @@ class StateSpace:
 
     def __repr__(self) -> str:
         """List the parts with their shapes."""
-        inside = ", ".join(f"{part.name}: {'x'.join(map(str, part.shape))}" for part in self.parts)
+        inside = ", ".join(f"{p.name}: {'x'.join(map(str, p.shape)) or 'scalar'}" for p in self.parts)
         return f"StateSpace({inside})"
 
     def labels(self) -> list[str]:
@@ -116,7 +116,7 @@ class StateSpace:
                 for length in reversed(part.shape):
                     index.append(str(rest % length))
                     rest //= length
-                labels.append(f"{part.name}[{','.join(reversed(index))}]")
+                labels.append(f"{part.name}[{','.join(reversed(index))}]" if index else part.name)
         return labels
 
     def view(self, x: Tensor) -> dict[str, Tensor]:
@@ -133,7 +133,11 @@ class StateSpace:
         """
         if x.ndim == 0 or x.shape[-1] != self.size:
             raise ValueError(f"x: expected shape (..., {self.size}) for {self}, got {tuple(x.shape)}")
-        return {part.name: x[..., self.slices[part.name]].unflatten(-1, part.shape) for part in self.parts}
+        views = {}
+        for part in self.parts:
+            block = x[..., self.slices[part.name]]
+            views[part.name] = block.unflatten(-1, part.shape) if part.shape else block.squeeze(-1)
+        return views
 
     def pack(self, **blocks: Tensor) -> Tensor:
         """Join named blocks into a flat state, broadcasting their batch dimensions.

@@ -84,7 +84,7 @@ class GroupKinetic(DiscreteKinetic):
         return a - self.impulse(z, inertia)
 
     def jacobian(self, z: Tensor, a: Tensor, inertia: Tensor) -> Tensor:
-        """Derivative of ``residual`` with respect to ``z``, in forward mode.
+        """Derivative of ``residual`` with respect to ``z``, row by row in reverse mode.
 
         Args:
             z: Coordinates ``(..., dim)``.
@@ -94,16 +94,10 @@ class GroupKinetic(DiscreteKinetic):
         Returns:
             Jacobian ``(..., dim, dim)``.
         """
-
-        def along(direction: Tensor) -> Tensor:
-            moved: Tensor = torch.func.jvp(
-                lambda p: -self.impulse(p, inertia), (z,), (direction.expand_as(z),)
-            )[1]
-            return moved
-
+        pull = torch.func.vjp(lambda p: -self.impulse(p, inertia), z)[1]
         identity = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
-        columns: Tensor = torch.func.vmap(along, out_dims=-1)(identity)
-        return columns
+        rows: Tensor = torch.func.vmap(lambda row: pull(row.expand_as(z))[0], out_dims=-2)(identity)
+        return rows
 
     def admissible(self, z: Tensor, a: Tensor, inertia: Tensor) -> Tensor:
         """Whether roots can be on the branch that starts at rest, on which the determinant keeps its sign.

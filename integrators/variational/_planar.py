@@ -152,7 +152,7 @@ class PlanarIntegrator(ForcedIntegrator):
         return self.potential(*([part["x"]] if self.translates else []), part["phi"].squeeze(-1))
 
     def momentum(self, x: Tensor) -> Tensor:
-        """Spatial momentum ``j phi_dot`` ``(..., 1)``, with a mass ``(m v, j phi_dot + x x m v)`` ``(..., 3)``."""
+        """Spatial momentum: ``j phi_dot``, with a mass ``m v`` and ``j phi_dot + x x m v`` ``(..., 3)``."""
         part = self.space.view(x)
         spin = self.inertia().squeeze(-1) * part["phi_dot"]
         if self.mass is None:
