@@ -13,11 +13,12 @@ from numba import njit
 
 @njit(forceinline=True)
 def exponential(x: Any) -> Any:
-    """exp(x) within 2 ulp; the argument is clamped to [-700, 700]."""
+    """exp(x) within 2 ulp; the argument is clamped to [-700, 700], NaN stays NaN."""
     x = min(max(x, -700.0), 700.0)
     k = (x * 1.4426950408889634 + 6755399441055744.0) - 6755399441055744.0
     r = (x - k * 6.931471803691238e-1) - k * 1.9082149292705877e-10
-    p = 2.08767569878681e-09
+    p = 1.6059043836821613e-10
+    p = p * r + 2.08767569878681e-09
     p = p * r + 2.505210838544172e-08
     p = p * r + 2.755731922398589e-07
     p = p * r + 2.7557319223985893e-06

@@ -1,0 +1,27 @@
+"""Small linear systems in kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from integrators.kernels import KernelBuilder, emit_linear_solve
+
+from ._interpreted import run_section
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6])
+def test_solution_equals_that_of_numpy(n: int) -> None:
+    random = np.random.default_rng(n)
+    factor, twist = random.normal(size=(2, 5, n, n))
+    matrices = factor @ factor.swapaxes(1, 2) + 0.1 * np.eye(n) + twist - twist.swapaxes(1, 2)
+    right = random.normal(size=(5, n))
+    b = KernelBuilder()
+    matrix_rows, right_rows = b.rows(n * n), b.rows(n)
+    b.section("start")
+    emit_linear_solve(b, matrix_rows, right_rows)
+    filled = np.concatenate([matrices.reshape(5, -1).T, right.T])
+    found = run_section(b, "start", filled)[right_rows].T
+    expected = np.linalg.solve(matrices, right[..., None])[..., 0]
+    condition = np.linalg.cond(matrices).max()
+    assert np.abs(found - expected).max() <= 1e-15 * condition * np.abs(expected).max()
