@@ -49,6 +49,18 @@ class FlowMap(nn.Module, ABC):
         """
         return None
 
+    def prepare(self, controls: Tensor | None, constants: Constants) -> Tensor | None:
+        """Turn controls into the form that ``advance`` takes, for one step or for many at once.
+
+        Args:
+            controls: Inputs ``(..., m)``, or ``None``.
+            constants: What ``constants`` returned.
+
+        Returns:
+            A tensor with the same leading dimensions, or ``None``.
+        """
+        return controls
+
     def start(self, x: Tensor, constants: Constants) -> Carry:
         """Turn states ``(..., n)`` into the carry.
 
@@ -67,7 +79,7 @@ class FlowMap(nn.Module, ABC):
 
         Args:
             carry: What ``start`` or ``advance`` returned.
-            control: Inputs ``(..., m)`` held constant over the step, or ``None``.
+            control: What ``prepare`` made of the inputs held over the step, or ``None``.
             constants: What ``constants`` returned.
 
         Returns:
@@ -79,7 +91,7 @@ class FlowMap(nn.Module, ABC):
 
         Args:
             carry: What ``start`` or ``advance`` returned.
-            control: Inputs ``(..., m)`` held constant over the step, or ``None``.
+            control: What ``prepare`` made of the inputs held over the step, or ``None``.
             constants: What ``constants`` returned.
 
         Returns:
@@ -114,7 +126,8 @@ class FlowMap(nn.Module, ABC):
         self.check_inputs(x, control)
         x = _with_batch_of(x, control)
         constants = self.constants()
-        return self.finish(self.advance(self.start(x, constants), control, constants), constants)
+        inputs = self.prepare(control, constants)
+        return self.finish(self.advance(self.start(x, constants), inputs, constants), constants)
 
     def inverse(self, y: Tensor, control: Tensor | None = None) -> Tensor:
         """Undo one step.
@@ -157,9 +170,11 @@ class FlowMap(nn.Module, ABC):
         x0 = _with_batch_of(x0, first)
         constants = self.constants()
         carry = self.start(x0, constants)
+        inputs = self.prepare(controls, constants)
+        each = [None] * count if inputs is None else inputs.unbind(0)
         carries = []
-        for k in range(count):
-            carry = self.advance(carry, None if controls is None else controls[k], constants)
+        for control in each:
+            carry = self.advance(carry, control, constants)
             carries.append(carry)
         return self.finish(stack_carries(carries), constants)
 

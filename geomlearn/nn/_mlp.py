@@ -13,21 +13,21 @@ from torch.nn.utils import skip_init
 
 from integrators.kernels import EmittedLayers, KernelBuilder, Layers
 
-Activation = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]
+Activation = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Tensor]]
 
 
-def _silu_slope(s: Tensor, _: Tensor) -> Tensor:
+def _silu_back(back: Tensor, s: Tensor, _: Tensor) -> Tensor:
     g = torch.sigmoid(s)
-    return g * (1 + s * (1 - g))
+    return back * (g * (1 + s * (1 - g)))
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": (torch.tanh, lambda _, y: 1 - y * y),
-    "silu": (F.silu, _silu_slope),
-    "softplus": (F.softplus, lambda s, _: torch.sigmoid(s)),
-    "sin": (torch.sin, lambda s, _: torch.cos(s)),
+    "tanh": (torch.tanh, lambda back, _, y: torch.addcmul(back, back * y, y, value=-1)),
+    "silu": (F.silu, _silu_back),
+    "softplus": (F.softplus, lambda back, s, _: back * torch.sigmoid(s)),
+    "sin": (torch.sin, lambda back, s, _: back * torch.cos(s)),
 }
-"""Value of ``s``, and slope from ``s`` and the value."""
+"""Value of ``s``, and a cotangent times the slope from the cotangent, ``s`` and the value."""
 
 
 class MLP(nn.Module):
@@ -110,19 +110,19 @@ class MLP(nn.Module):
             raise ValueError(
                 f"gradient: expected a network with one output, got {self.sizes[-1]}; use torch.func.jacrev"
             )
-        value, slope = ACTIVATIONS[self.activation]
+        value, pull_back = ACTIVATIONS[self.activation]
         *hidden, last = self.linear_layers
-        slopes = []
+        passed = []
+        shape = x.shape
         for layer in hidden:
-            s = layer(x)
+            weight = layer.weight
+            s = F.linear(x, weight, layer.bias)
             x = value(s)
-            slopes.append(slope(s, x))
-        if not hidden:
-            return last.weight[0].expand(x.shape)
-        back = last.weight[0] * slopes[-1]
-        for layer, factor in zip(reversed(hidden[1:]), reversed(slopes[:-1])):
-            back = (back @ layer.weight) * factor
-        return back @ hidden[0].weight
+            passed.append((weight, s, x))
+        back = last.weight[0]
+        for weight, s, y in reversed(passed):
+            back = pull_back(back, s, y) @ weight
+        return back.expand(shape)
 
     def rescale_(self, factor: float) -> None:
         """Multiply the outputs by a number, in place.

@@ -107,13 +107,16 @@ class NeuralPotential(Potential):
         """
         if self.features == "matrix":
             flat = self.net.gradient(matrix_features(q))
-            slope_x, slope_r = flat[..., :-9], flat[..., -9:].unflatten(-1, (3, 3))
+            slope_x, slope_r = (
+                flat[..., :-9] if len(q) == 2 else flat,
+                flat[..., -9:].view(*flat.shape[:-1], 3, 3),
+            )
         else:
             slope_x, slope_r = self._quaternion_gradient(q)
         if self.linear is not None:
             slope_r = slope_r + self.linear.orientation
         if len(q) == 1:
-            return (slope_r.expand(q[-1].shape),)
+            return (slope_r,)
         return slope_x if self.linear is None else slope_x + self.linear.position, slope_r
 
     def _quaternion_gradient(self, q: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:

@@ -107,7 +107,8 @@ class TorchEngine:
 
     def _step(self) -> None:
         previous = self.carry
-        carry, status = self.flow.try_advance(previous, self._control(), self.constants)
+        inputs = self.flow.prepare(self._control(), self.constants)
+        carry, status = self.flow.try_advance(previous, inputs, self.constants)
         finite = self._finite(carry)
         status = torch.where(finite, status, status.clamp(min=int(Status.NON_FINITE)))
         codes = torch.maximum(self.codes[self.alive], status.to(torch.int8))

@@ -185,12 +185,31 @@ class ForcedIntegrator(FlowMap):
             force_split=self.force_split,
         )
 
+    def prepare(self, controls: Tensor | None, constants: Coefficients) -> Tensor | None:
+        """Impulses of the inputs over whole steps where the gain is constant, else the inputs themselves.
+
+        Args:
+            controls: Inputs ``(..., m)``, or ``None``.
+            constants: What ``constants`` returned.
+
+        Returns:
+            Impulses ``(..., rows)``, inputs ``(..., m)``, or ``None``.
+
+        Raises:
+            ValueError: If there are inputs but no input gain.
+        """
+        if controls is not None and self.input_gain is None:
+            raise ValueError("control: expected None, since the map has no input_gain")
+        if controls is None or constants.gain is None:
+            return controls
+        return self.h * apply(constants.gain, controls)
+
     def advance(self, carry: Any, control: Tensor | None, constants: Coefficients) -> Any:
         """Move momenta and configuration by one step; raises ``StepError`` where there is no solution.
 
         Args:
             carry: What ``start`` or ``advance`` returned.
-            control: Inputs ``(..., m)`` held constant over the step, or ``None``.
+            control: What ``prepare`` made of the inputs held over the step, or ``None``.
             constants: What ``constants`` returned.
 
         Returns:
@@ -205,7 +224,7 @@ class ForcedIntegrator(FlowMap):
 
         Args:
             carry: What ``start`` or ``advance`` returned.
-            control: Inputs ``(..., m)`` held constant over the step, or ``None``.
+            control: What ``prepare`` made of the inputs held over the step, or ``None``.
             constants: What ``constants`` returned.
 
         Returns:
@@ -226,7 +245,8 @@ class ForcedIntegrator(FlowMap):
         self.check_inputs(y, control)
         k = self.constants()
         backwards = replace(k, alpha=1 - k.alpha, force_split=1 - k.force_split, damping_sign=-k.damping_sign)
-        arrived = self.advance(self.start(self.flip_velocities(y), backwards), control, backwards)
+        inputs = self.prepare(control, backwards)
+        arrived = self.advance(self.start(self.flip_velocities(y), backwards), inputs, backwards)
         return self.flip_velocities(self.finish(arrived, backwards))
 
     def flip_velocities(self, x: Tensor) -> Tensor:
@@ -268,10 +288,7 @@ class ForcedIntegrator(FlowMap):
         """Impulse ``(..., rows)`` of the inputs, body frame, or ``None`` for zero."""
         if control is None or share == 0:
             return None
-        gain = k.gain if k.gain is not None else carry.gain
-        if gain is None:
-            raise ValueError("control: expected None, since the map has no input_gain")
-        return share * self.h * apply(gain, control)
+        return share * control if carry.gain is None else share * self.h * apply(carry.gain, control)
 
     def _early_impulse(
         self, carry: ForcedCarry, velocity: Callable[[], Tensor], control: Tensor | None, k: Coefficients

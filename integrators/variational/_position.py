@@ -49,7 +49,7 @@ def position_residual(
     """
     k = flow.constants()
     middle = _momenta(flow, q0, q1, u0, k)
-    pi, momentum = flow._leave(middle, u1, k)
+    pi, momentum = flow._leave(middle, flow.prepare(u1, k), k)
     next_pose = _pose(flow, q2, "q2")
     z = _displacement(middle.rotation, next_pose["R"])
     turning = apply(k.inverse_inertia, flow.kinetic.impulse(z, k.inertia) / flow.h - pi)
@@ -176,7 +176,7 @@ class PositionForm(FlowMap):
         first, second = self._controls(control)
         size = self.flow.configuration_space.size
         q0, q1 = pair[..., :size], pair[..., size:]
-        return q1, _momenta(self.flow, q0, q1, first, k), second
+        return q1, _momenta(self.flow, q0, q1, first, k), self.flow.prepare(second, k)
 
     def _pair(self, q1: Tensor, arrived: Any, k: Coefficients) -> Tensor:
         q2 = self.flow.finish(arrived, k)[..., : self.flow.configuration_space.size]
@@ -200,7 +200,7 @@ def _momenta(
     if k.mass is not None:
         x = now["x"]
         momentum = (k.mass / flow.h) * (x - before["x"])
-    return flow._arrive(flow._evaluate_forces(rotation, pi, x, momentum), control, k)
+    return flow._arrive(flow._evaluate_forces(rotation, pi, x, momentum), flow.prepare(control, k), k)
 
 
 def _pose(flow: RigidBodyIntegrator, q: Tensor, name: str) -> dict[str, Tensor]:

@@ -93,7 +93,7 @@ def step_residual(flow: RigidBodyIntegrator, x: Tensor, control: Tensor | None =
     with torch.no_grad():
         k = flow.constants()
         carry = flow.start(x, k)
-        pi = flow._leave(carry, control, k)[0]
+        pi = flow._leave(carry, flow.prepare(control, k), k)[0]
         before, after = flow.space.view(x)["R"], flow.space.view(flow(x, control))["R"]
         turn = before.mT @ after
         trace = turn.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
