@@ -123,17 +123,6 @@ class LogCholeskyInertia(_CholeskyInertia):
     relative amount, whatever their scale.
     """
 
-    @staticmethod
-    def _factored_matrix(inertia: Tensor) -> Tensor:
-        second_moment = 0.5 * inertia.diagonal().sum() * torch.eye(3, dtype=inertia.dtype) - inertia
-        if torch.linalg.eigvalsh(second_moment)[0] <= 0:
-            moments = torch.linalg.eigvalsh(inertia).tolist()
-            raise ValueError(
-                f"initial: expected moments of which each is less than the sum of the others, got {moments};"
-                " use LogCholeskyInertia for a matrix that no rigid body has"
-            )
-        return second_moment
-
     def forward(self) -> Tensor:
         """The inertia ``J`` ``(3, 3)``."""
         lower = _lower_triangle(self.entries)
@@ -147,28 +136,16 @@ class RealisableInertia(_CholeskyInertia):
     The principal moments obey the triangle inequalities, which a general positive definite matrix need not.
     """
 
-    def __init__(
-        self, initial: Tensor | None = None, trace: float | None = None, dtype: torch.dtype = torch.float64
-    ) -> None:
-        """Start from an inertia.
-
-        Args:
-            initial: Realisable inertia ``(3, 3)``, the identity by default.
-            trace: If given, the trace of ``J`` is held at this value.
-            dtype: Floating-point type.
-
-        Raises:
-            ValueError: If the moments violate a triangle inequality.
-        """
-        inertia = _checked(initial, dtype)
-        second_moment = 0.5 * inertia.diagonal().sum() * torch.eye(3, dtype=dtype) - inertia
+    @staticmethod
+    def _factored_matrix(inertia: Tensor) -> Tensor:
+        second_moment = 0.5 * inertia.diagonal().sum() * torch.eye(3, dtype=inertia.dtype) - inertia
         if torch.linalg.eigvalsh(second_moment)[0] <= 0:
             moments = torch.linalg.eigvalsh(inertia).tolist()
             raise ValueError(
                 f"initial: expected moments of which each is less than the sum of the others, got {moments};"
                 " use LogCholeskyInertia for a matrix that no rigid body has"
             )
-        super().__init__(second_moment, trace)
+        return second_moment
 
     def forward(self) -> Tensor:
         """The inertia ``J`` ``(3, 3)``."""

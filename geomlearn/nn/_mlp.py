@@ -122,7 +122,7 @@ class MLP(nn.Module):
         back = last.weight[0]
         for weight, s, y in reversed(passed):
             back = pull_back(back, s, y) @ weight
-        return back.expand(shape)
+        return back if back.shape == shape else back.expand(shape)
 
     def rescale_(self, factor: float) -> None:
         """Multiply the outputs by a number, in place.

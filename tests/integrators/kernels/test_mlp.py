@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ TORCH = {"tanh": nn.Tanh(), "silu": nn.SiLU(), "softplus": nn.Softplus(), "sin":
 def test_value_and_gradient_equal_autograd(activation: str, hidden: tuple[int, ...]) -> None:
     generator = torch.Generator().manual_seed(1)
     sizes = (5, *hidden, 1)
-    weights = [torch.randn(b, a, generator=generator, dtype=torch.float64) for a, b in zip(sizes, sizes[1:])]
+    weights = [torch.randn(b, a, generator=generator, dtype=torch.float64) for a, b in pairwise(sizes)]
     biases = [torch.randn(b, generator=generator, dtype=torch.float64) for b in sizes[1:]]
     x = torch.randn(7, 5, generator=generator, dtype=torch.float64)
 
