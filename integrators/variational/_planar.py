@@ -176,7 +176,8 @@ class PlanarIntegrator(ForcedIntegrator):
         spin = carry.spin + early * self.h * carry.torque
         spin = spin if twist is None else spin + twist
         sine = self.h * spin / k.inertia.squeeze(-1)
-        phi = carry.phi + torch.asin(sine)
+        beyond = torch.nan if torch.compiler.is_compiling() else 0.0
+        phi = carry.phi + torch.asin(torch.where(sine.abs() >= 1, beyond, sine))
         x = momentum = None
         if carry.position is not None and carry.momentum is not None and carry.force is not None:
             momentum = carry.momentum + early * self.h * carry.force

@@ -193,7 +193,7 @@ class RigidBodyIntegrator(ForcedIntegrator):
         return self.potential(*([part["x"]] if self.translates else []), part["R"])
 
     def momentum(self, x: Tensor) -> Tensor:
-        """Spatial momentum ``R J omega`` ``(..., 3)``; on SE(3) ``m v`` and ``R J omega + x x m v`` ``(..., 6)``."""
+        """Spatial momentum ``R J omega`` ``(..., 3)``, on SE(3) ``m v, R J omega + x x m v`` ``(..., 6)``."""
         part = self.space.view(x)
         angular = apply(part["R"], apply(self.inertia(), part["omega"]))
         if self.mass is None:

@@ -8,7 +8,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from integrators import GroupVariationalIntegrator, RigidBodyIntegrator, Status, StepError
+from integrators import GroupVariationalIntegrator, RigidBodyIntegrator, Status, StepError, rollout
 from integrators.variational._group_kinetic import GroupKinetic
 from lie import SE3, SO3, LieGroup
 
@@ -263,6 +263,8 @@ def test_failures_are_reported_for_each_trajectory():
     constants = flow.constants()
     status = flow.try_advance(flow.start(x, constants), None, constants)[1]
     assert status.tolist() == [0, Status.NON_FINITE, 0]
+    good = rollout(flow, x[[0, 2]], 5, backend="torch", observe={"energy": flow.energy})
+    assert (good.states[1:] - flow.unroll(x[[0, 2]], steps=5)).abs().max() <= 1e-14
 
 
 def test_the_cayley_retraction_takes_large_steps():

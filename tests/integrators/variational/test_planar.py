@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from integrators import LargeStepWarning, PlanarIntegrator, RigidBodyIntegrator, Status, StepError
+from integrators import LargeStepWarning, PlanarIntegrator, RigidBodyIntegrator, Status, StepError, rollout
 from lie import SE3, SO3
 
 from ._bodies import DOUBLE, draws
@@ -150,6 +150,14 @@ def test_domain():
     constants = flow.constants()
     for rate, status in ((-7.9, Status.OK), (8.1, Status.LARGE_STEP), (10.0, Status.UNSOLVABLE)):
         assert flow.try_advance(flow.start(at(rate), constants), None, constants)[1].tolist() == [0, status]
+
+
+def test_a_rollout_says_why_a_trajectory_stopped():
+    start = torch.tensor([[0.3, 1.0], [0.3, 10.5], [0.3, 9.0]], dtype=DOUBLE)
+    run = rollout(PlanarIntegrator(0.1, 2.0), start, 5, backend="torch")
+    assert run.status.tolist() == [Status.OK, Status.UNSOLVABLE, Status.LARGE_STEP]
+    assert run.failed_at.tolist() == [-1, 1, -1]
+    assert torch.equal(run.states[:, 1], start[1].expand(6, 2))
 
 
 def test_a_module_as_moment():
