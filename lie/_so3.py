@@ -207,8 +207,8 @@ class RotationGroup(LieGroup):
         """Axis times sine, (..., 3), and cosine, (..., 1), of the angle of g^-1 h."""
         self._require_element(g, "g")
         self._require_element(h, "h")
-        both = _rotation.sine_cosine(product(g.mT, h))
-        return both[..., :3], both[..., 3:]
+        sine = 0.5 * cross(h, g).sum(-2)  # rows: the axial vector of g^T h without the product
+        return sine, 0.5 * (g * h).flatten(-2).sum(-1, keepdim=True) - 0.5
 
 
 SO3 = RotationGroup()
