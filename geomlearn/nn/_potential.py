@@ -107,10 +107,8 @@ class NeuralPotential(Potential):
         """
         if self.features == "matrix":
             flat = self.net.gradient(matrix_features(q))
-            slope_x, slope_r = (
-                flat[..., :-9] if len(q) == 2 else flat,
-                flat[..., -9:].view(*flat.shape[:-1], 3, 3),
-            )
+            slope_x, flat_r = (flat, flat) if len(q) == 1 else (flat[..., :3], flat[..., 3:])
+            slope_r = flat_r.unflatten(-1, (3, 3))
         else:
             slope_x, slope_r = self._quaternion_gradient(q)
         if self.linear is not None:

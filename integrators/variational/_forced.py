@@ -186,7 +186,7 @@ class ForcedIntegrator(FlowMap):
         )
 
     def prepare(self, controls: Tensor | None, constants: Coefficients) -> Tensor | None:
-        """Impulses of the inputs over whole steps where the gain is constant, else the inputs themselves.
+        """Impulses of the inputs at one end of the steps where the gain is constant, else the inputs themselves.
 
         Args:
             controls: Inputs ``(..., m)``, or ``None``.
@@ -202,7 +202,7 @@ class ForcedIntegrator(FlowMap):
             raise ValueError("control: expected None, since the map has no input_gain")
         if controls is None or constants.gain is None:
             return controls
-        return self.h * apply(constants.gain, controls)
+        return _prepared_share(constants) * self.h * apply(constants.gain, controls)
 
     def advance(self, carry: Any, control: Tensor | None, constants: Coefficients) -> Any:
         """Move momenta and configuration by one step; raises ``StepError`` where there is no solution.
@@ -288,7 +288,9 @@ class ForcedIntegrator(FlowMap):
         """Impulse ``(..., rows)`` of the inputs, body frame, or ``None`` for zero."""
         if control is None or share == 0:
             return None
-        return share * control if carry.gain is None else share * self.h * apply(carry.gain, control)
+        if carry.gain is not None:
+            return share * self.h * apply(carry.gain, control)
+        return control if share == _prepared_share(k) else share / _prepared_share(k) * control
 
     def _early_impulse(
         self, carry: ForcedCarry, velocity: Callable[[], Tensor], control: Tensor | None, k: Coefficients
@@ -305,3 +307,8 @@ class ForcedIntegrator(FlowMap):
         """Body velocity after the damping at the end of the step: ``(M + share h D) velocity = momentum``."""
         rate = k.damping_sign * (1 - k.force_split) * self.h
         return solve(self._mass_matrix(k) + rate * self._damping_at(carry.configuration, k), momentum)
+
+
+def _prepared_share(k: Coefficients) -> float:
+    """Share of a step's impulse that ``prepare`` returns."""
+    return k.force_split or 1.0

@@ -86,7 +86,8 @@ def turn_frame(
     Returns:
         The rotation and the momentum after the step, and codes of ``Status`` ``(...)``.
     """
-    rotation = rotation.expand(*pi.shape[:-1], 3, 3)
+    if rotation.shape[:-2] != pi.shape[:-1]:
+        rotation = rotation.expand(*pi.shape[:-1], 3, 3)
     if compiled is not None and _is_plain(rotation) and _is_plain(pi):
         return _FusedTurn.apply(rotation, pi, inertia, (kinetic, h, compiled))  # type: ignore[no-any-return]
     return _turn_in_torch(kinetic, rotation, pi, h, inertia, isotropic)
@@ -106,39 +107,31 @@ class _FusedTurn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rotation: Tensor, pi: Tensor, inertia: Tensor, options: Any) -> Any:
         compiled: CompiledTurn = options[2]
-        turned, momentum = torch.empty(rotation.shape, dtype=pi.dtype), torch.empty(pi.shape, dtype=pi.dtype)
-        z = np.empty((pi.numel() // 3, 3))
+        frames, momenta = _flat(rotation, 9), _flat(pi, 3)
+        turned, spun, z = np.empty_like(frames), np.empty_like(momenta), np.empty_like(momenta)
         codes = np.empty(len(z), dtype=np.int8)
-        arrays = _flat(rotation, 9), _flat(pi, 3)
-        compiled.module.turn_all(
-            *arrays, compiled.parameters, turned.numpy().reshape(-1, 9), momentum.numpy().reshape(-1, 3), z, codes
-        )
-        ctx.options, ctx.z = options, z
+        compiled.module.turn_all(frames, momenta, compiled.parameters, turned, spun, z, codes)
+        ctx.options, ctx.arrays = options, (frames, momenta, compiled.parameters, z)
         ctx.save_for_backward(rotation, pi, inertia)
-        status = torch.from_numpy(codes.reshape(pi.shape[:-1]))
+        status = torch.from_numpy(codes).view(pi.shape[:-1])
         ctx.mark_non_differentiable(status)
-        return turned, momentum, status
+        return torch.from_numpy(turned).view(rotation.shape), torch.from_numpy(spun).view(pi.shape), status
 
     @staticmethod
     def backward(ctx: Any, turned_bar: Tensor, momentum_bar: Tensor, _: Any) -> Any:
-        rotation, pi, inertia = ctx.saved_tensors
+        inputs = ctx.saved_tensors  # refuses inputs that were changed in place
         kinetic, h, compiled = ctx.options
         if torch.is_grad_enabled() or not _is_plain(turned_bar):
-            return _backward_in_torch(kinetic, h, (rotation, pi, inertia), (turned_bar, momentum_bar))
-        rotation_bar, pi_bar = torch.empty(rotation.shape, dtype=pi.dtype), torch.empty(pi.shape, dtype=pi.dtype)
-        inertia_bar = np.zeros(9)
-        compiled.module.turn_back_all(
-            _flat(rotation, 9),
-            _flat(pi, 3),
-            compiled.parameters,
-            ctx.z,
-            _flat(turned_bar, 9),
-            _flat(momentum_bar, 3),
-            rotation_bar.numpy().reshape(-1, 9),
-            pi_bar.numpy().reshape(-1, 3),
-            inertia_bar,
+            return _backward_in_torch(kinetic, h, inputs, (turned_bar, momentum_bar))
+        frames_bar, momenta_bar, inertia_bar = np.empty((len(ctx.arrays[0]), 9)), np.empty_like(ctx.arrays[1]), np.zeros(9)
+        cotangents = _flat(turned_bar, 9), _flat(momentum_bar, 3)
+        compiled.module.turn_back_all(*ctx.arrays, *cotangents, frames_bar, momenta_bar, inertia_bar)
+        return (
+            torch.from_numpy(frames_bar).view(turned_bar.shape),
+            torch.from_numpy(momenta_bar).view(momentum_bar.shape),
+            torch.from_numpy(inertia_bar).view(3, 3),
+            None,
         )
-        return rotation_bar, pi_bar, torch.from_numpy(inertia_bar.reshape(3, 3)), None
 
 
 def _backward_in_torch(
@@ -156,5 +149,5 @@ def _backward_in_torch(
 
 
 def _flat(tensor: Tensor, columns: int) -> np.ndarray:
-    array: np.ndarray = tensor.detach().contiguous().numpy().reshape(-1, columns)
+    array: np.ndarray = tensor.detach().contiguous().numpy().reshape(tensor.numel() // columns, columns)
     return array
