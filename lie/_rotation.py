@@ -61,11 +61,6 @@ _VEE = Constant(
     [[0, 0, 0, 0, 0, -0.5, 0, 0.5, 0], [0, 0, 0.5, 0, 0, 0, -0.5, 0, 0], [0, -0.5, 0, 0.5, 0, 0, 0, 0, 0]]
 )  # fmt: skip
 _ASSEMBLY = Constant(_assembly())
-_SINE_COSINE = Constant(
-    [[0, 0, 0, 0, 0, -0.5, 0, 0.5, 0], [0, 0, 0.5, 0, 0, 0, -0.5, 0, 0], [0, -0.5, 0, 0.5, 0, 0, 0, 0, 0],
-     [0.5, 0, 0, 0, 0.5, 0, 0, 0, 0.5]]
-)  # fmt: skip
-_HALF_OFF = Constant([0, 0, 0, -0.5])
 _FROM_PRODUCTS = Constant(_from_products())
 _EYE = Constant([1, 0, 0, 0, 1, 0, 0, 0, 1])
 _CANDIDATES = Constant(_to_products())
@@ -98,18 +93,6 @@ def vee(matrix: Tensor) -> Tensor:
         Vector, shape (..., 3).
     """
     return affine(matrix.flatten(-2), _VEE(matrix))
-
-
-def sine_cosine(rotation: Tensor) -> Tensor:
-    """Compute axis times sine, and cosine, of the angle of a rotation.
-
-    Args:
-        rotation: Rotation matrix, shape (..., 3, 3).
-
-    Returns:
-        Shape (..., 4), the cosine last.
-    """
-    return affine(rotation.flatten(-2), _SINE_COSINE(rotation), _HALF_OFF(rotation))
 
 
 def quadratic(phi: Tensor, first: Tensor | float, second: Tensor) -> Tensor:
