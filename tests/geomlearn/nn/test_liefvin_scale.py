@@ -155,7 +155,8 @@ def test_a_known_part_keeps_its_scale() -> None:
 
 def test_wrong_requests_are_refused() -> None:
     model = model_of("SO3")
-    for arguments in ({}, {"inertia_trace": 1.0, "gain": (0, 0, 1.0)}):
+    requests: list[dict[str, Any]] = [{}, {"inertia_trace": 1.0, "gain": (0, 0, 1.0)}]
+    for arguments in requests:
         with pytest.raises(ValueError, match="exactly one of inertia_trace and gain"):
             model.fix_scale(**arguments)
     for trace in (0.0, -1.0, float("nan")):
