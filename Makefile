@@ -53,7 +53,7 @@ docs: $(VENV)/.dev-installed
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.dev-installed
-	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
 clean:
 	rm -rf docs/_build docs/auto_examples docs/gen_modules build dist *.egg-info

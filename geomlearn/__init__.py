@@ -13,7 +13,7 @@ require_own("integrators")
 
 import integrators  # noqa: E402
 import lie  # noqa: E402
-from integrators import load_rollout, rollout  # noqa: E402
+from integrators import certify, load_rollout, rollout  # noqa: E402
 
 from . import data, losses, nn, training  # noqa: E402
 from .data import Windows  # noqa: E402
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "LieFVIN",
     "Windows",
+    "certify",
     "data",
     "fit",
     "integrators",
