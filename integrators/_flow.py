@@ -124,10 +124,11 @@ class FlowMap(nn.Module, ABC):
             States ``(..., n)`` one step later.
         """
         self.check_inputs(x, control)
-        x = _with_batch_of(x, control)
-        constants = self.constants()
-        inputs = self.prepare(control, constants)
-        return self.finish(self.advance(self.start(x, constants), inputs, constants), constants)
+        return self._one_step(x, control, self.constants())
+
+    def _one_step(self, x: Tensor, control: Tensor | None, constants: Constants) -> Tensor:
+        carry = self.start(_with_batch_of(x, control), constants)
+        return self.finish(self.advance(carry, self.prepare(control, constants), constants), constants)
 
     def inverse(self, y: Tensor, control: Tensor | None = None) -> Tensor:
         """Undo one step.

@@ -121,7 +121,8 @@ class ForcedIntegrator(FlowMap):
         return torch.empty(0, dtype=torch.float64)
 
     def _require_one_dtype(self) -> None:
-        own = self.dtype
+        with torch.no_grad():
+            own = self.inertia().dtype
         for name, tensor in (*self.named_parameters(), *self.named_buffers()):
             if tensor.is_floating_point() and tensor.dtype != own:
                 raise TypeError(
@@ -245,9 +246,7 @@ class ForcedIntegrator(FlowMap):
         self.check_inputs(y, control)
         k = self.constants()
         backwards = replace(k, alpha=1 - k.alpha, force_split=1 - k.force_split, damping_sign=-k.damping_sign)
-        inputs = self.prepare(control, backwards)
-        arrived = self.advance(self.start(self.flip_velocities(y), backwards), inputs, backwards)
-        return self.flip_velocities(self.finish(arrived, backwards))
+        return self.flip_velocities(self._one_step(self.flip_velocities(y), control, backwards))
 
     def flip_velocities(self, x: Tensor) -> Tensor:
         """Turn the velocities around; the reversal under which the map is symmetric.
