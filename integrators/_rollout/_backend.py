@@ -48,9 +48,8 @@ def choose_program(
     trajectories = x0.numel() // x0.shape[-1]
     if steps * trajectories >= MANY_STEPS:
         warnings.warn(
-            f"rollout: running in torch, which is slow for many steps, since {reason}; backend='torch'"
-            " chooses this"
-            " without a warning",
+            f"rollout: running in torch, which is slow for many steps, since {reason}; pass backend='torch'"
+            " to choose this without a warning",
             UserWarning,
             stacklevel=3,
         )

@@ -147,7 +147,11 @@ def describe_controls(controls: Controls, steps: int) -> dict[str, Any] | None:
 def _first_step(flow: FlowMap, x0: Tensor, controls: Controls) -> list[float]:
     """First step of a few trajectories: it shows a change that no setting shows, such as in a function."""
     x = x0.detach().reshape(-1, x0.shape[-1])[:PROBED]
-    if not len(x) or controls.feedback is not None:
+    if (
+        not len(x)
+        or controls.feedback is not None
+        or (controls.values is not None and not len(controls.values))
+    ):
         return []
     with torch.no_grad():
         few = controls.shard(0, len(x))
@@ -182,7 +186,8 @@ def differences(stored: dict[str, Any], present: dict[str, Any]) -> list[str]:
             found.append(key)
         else:
             found.append(f"{key} (file: {old}, now: {new})")
-    if not found and not _close(stored["first_step"], present["first_step"], present["dtype"]):
+    known = stored["first_step"] and present["first_step"]
+    if not found and known and not _close(stored["first_step"], present["first_step"], present["dtype"]):
         found.append("the result of the first step, although all recorded settings are equal")
     return found
 

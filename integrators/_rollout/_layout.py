@@ -28,7 +28,7 @@ class Extent:
     """Place of a dataset.
 
     Attributes:
-        offset: First byte in the file.
+        offset: First byte in the file; meaningless for a dataset without entries.
         shape: Shape.
         dtype: Dtype.
     """
@@ -151,6 +151,6 @@ def inspect(path: Path) -> tuple[dict[str, Extent], dict[str, Any], dict[str, An
 
 
 def _extent(key: str, item: Any) -> dict[str, Extent]:
-    if not isinstance(item, h5py.Dataset) or item.dtype.kind == "O" or item.id.get_offset() is None:
+    if not isinstance(item, h5py.Dataset) or item.dtype.kind == "O":
         return {}
-    return {key: Extent(item.id.get_offset(), item.shape, item.dtype)}
+    return {key: Extent(item.id.get_offset() or 0, item.shape, item.dtype)}

@@ -37,15 +37,13 @@ def load_rollout(path: str | os.PathLike[str], in_memory: bool = False) -> Rollo
     batch = tuple(description["batch"])
 
     def read(key: str, rows: int) -> Tensor:
-        return _map(file, extents.get(key), rows, in_memory)
+        return _map(file, extents[key], rows, in_memory)
 
     names = description["observe"]
     space = read_space(description["space"])
-    shape = (samples, *batch, space.size)
-    states = read("states", samples) if "states" in extents else torch.empty(shape, dtype=_dtype(description))
     return Rollout(
         times=read("times", samples),
-        states=states,
+        states=read("states", samples),
         observation_times=read("observation_times", observed)
         if names
         else torch.empty(0, dtype=torch.float64),
@@ -62,14 +60,10 @@ def load_rollout(path: str | os.PathLike[str], in_memory: bool = False) -> Rollo
     )
 
 
-def _dtype(description: dict[str, Any]) -> torch.dtype:
-    return torch.float64 if description["dtype"] == "float64" else torch.float32
-
-
-def _map(file: Path, extent: Extent | None, rows: int, in_memory: bool) -> Tensor:
-    if extent is None:
-        return torch.empty(0, dtype=torch.float64)
+def _map(file: Path, extent: Extent, rows: int, in_memory: bool) -> Tensor:
     shape = (rows, *extent.shape[1:])
+    if extent.nbytes == 0:
+        return torch.from_numpy(np.empty(shape, extent.dtype))
     if in_memory or extent.offset % extent.dtype.itemsize:
         count = int(np.prod(shape, dtype=np.int64))
         array = np.fromfile(file, extent.dtype, count, offset=extent.offset).reshape(shape)

@@ -65,8 +65,9 @@ class Plan:
         if total is not None and self.state_bytes > total:
             size, present = self.state_bytes / 2**30, total / 2**30
             raise MemoryError(
-                f"every: {self.samples} samples of {self.count} trajectories take {size:.1f} GiB and this machine"
-                f" has {present:.1f} GiB; keep fewer states (every=), follow quantities (observe=) or use file="
+                f"every: {self.samples} samples of {self.count} trajectories take {size:.1f} GiB,"
+                f" this machine has {present:.1f} GiB; keep fewer states (every=), follow quantities"
+                " (observe=) or write a file (file=)"
             )
 
 
