@@ -2,6 +2,7 @@
 
 from ._certificate import Certificate, Drift, MomentumDrift, certify, measure_drift
 from ._flow import FlowMap
+from ._plain import runs_plainly
 from ._rollout import Rollout, load_rollout, rollout
 from ._state import Part, StateSpace, vector
 from ._status import LargeStepWarning, Status, StepError
@@ -47,5 +48,6 @@ __all__ = [
     "measure_drift",
     "rigid_body_space",
     "rollout",
+    "runs_plainly",
     "vector",
 ]

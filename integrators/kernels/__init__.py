@@ -1,7 +1,15 @@
 """Generated Numba kernels: assembly of source text, compilation and the rollout loop."""
 
 from ._builder import KernelBuilder, KernelField, KernelPotential, Rows, lane_text
-from ._driver import BLOCK_LANES, KernelProgram, cache_folder, empty_outputs, load_kernel, load_source, module_source
+from ._driver import (
+    BLOCK_LANES,
+    KernelProgram,
+    cache_folder,
+    empty_outputs,
+    load_kernel,
+    load_source,
+    module_source,
+)
 from ._linear import emit_linear_solve
 from ._mlp import ACTIVATIONS, EmittedLayers, Layers
 

@@ -18,8 +18,8 @@ Rows = list[int]
 class KernelBuilder:
     """Collects the code of one flow map.
 
-    Values of the trajectories live in an array ``A[row, l]``, one column for each lane. ``P`` is the flat array of
-    parameters: numbers never appear as literals, so that a retrained model compiles nothing again.
+    Values of the trajectories live in an array ``A[row, l]``, one column for each lane. ``P`` is the flat
+    array of parameters: numbers never appear as literals, so that a retrained model compiles nothing again.
     """
 
     def __init__(self) -> None:

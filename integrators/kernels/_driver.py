@@ -28,7 +28,7 @@ L = {lanes}
 ROWS = {rows}
 '''
 
-_DRIVER = '''
+_DRIVER = """
 def run_block(b, C, P, U, done, steps, stride, X, observe_stride, O, codes, failed_at):
     count = C.shape[0]
     A = np.zeros((ROWS, L))
@@ -117,10 +117,12 @@ def run_serial(C, P, U, done, steps, stride, X, observe_stride, O, codes, failed
 def run_parallel(C, P, U, done, steps, stride, X, observe_stride, O, codes, failed_at):
     for b in prange((C.shape[0] + L - 1) // L):
         run_block(b, C, P, U, done, steps, stride, X, observe_stride, O, codes, failed_at)
-'''
+"""
 
 _PLAIN = '@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})\n'
-_PARALLEL = '@njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath={"contract", "nsz"})\n'
+_PARALLEL = (
+    '@njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath={"contract", "nsz"})\n'
+)
 
 
 @dataclass
@@ -258,12 +260,15 @@ def _write(source: str, name: str) -> Path:
         os.replace(temporary, path)
     except OSError as error:
         raise OSError(
-            f"cannot write the generated kernel to {folder}: {error}; set GEOMLEARN_CACHE to a writable folder"
+            f"cannot write the generated kernel to {folder}: {error}; set GEOMLEARN_CACHE to a writable"
+            " folder"
         ) from error
     return path
 
 
-def empty_outputs(program: KernelProgram, states: int, observations: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def empty_outputs(
+    program: KernelProgram, states: int, observations: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Arrays for the outputs of one call.
 
     Args:

@@ -1,4 +1,4 @@
-"""The implicit part of a step as one differentiable call: compiled on the CPU, plain torch everywhere else."""
+"""The implicit part of a step as one differentiable call: compiled on the CPU, torch everywhere else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._plain import runs_plainly
 from ._implicit import solve_implicitly
 from ._kernel_turn import turn_module
 from ._kinetic import KINETIC_TERMS, DiscreteKinetic
@@ -29,7 +30,9 @@ class CompiledTurn:
     parameters: np.ndarray
 
 
-def compiled_turn(kinetic: DiscreteKinetic, h: float, inertia: Tensor, inverse: Tensor) -> CompiledTurn | None:
+def compiled_turn(
+    kinetic: DiscreteKinetic, h: float, inertia: Tensor, inverse: Tensor
+) -> CompiledTurn | None:
     """The compiled form of the step's implicit part, where it can be used.
 
     Args:
@@ -39,10 +42,10 @@ def compiled_turn(kinetic: DiscreteKinetic, h: float, inertia: Tensor, inverse: 
         inverse: ``J^-1`` ``(3, 3)``.
 
     Returns:
-        The compiled functions, or ``None`` off the CPU, in other precisions than float64 and while torch transforms
-        or compiles, where the formulas run as torch operations.
+        The compiled functions, or ``None`` off the CPU, in other precisions than float64 and while torch
+        transforms or compiles, where the formulas run as torch operations.
     """
-    if not _is_plain(inertia) or kinetic not in KINETIC_TERMS.values():
+    if not _fits(inertia) or kinetic not in KINETIC_TERMS.values():
         return None
     flat = np.empty(19)
     flat[0] = h
@@ -51,16 +54,12 @@ def compiled_turn(kinetic: DiscreteKinetic, h: float, inertia: Tensor, inverse: 
     return CompiledTurn(turn_module(kinetic), flat)
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor is an ordinary float64 array in memory that nothing traces or transforms."""
-    return (
-        type(tensor) in (Tensor, torch.nn.Parameter)
-        and tensor.dtype is torch.float64
-        and tensor.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-        and torch.autograd.forward_ad._current_level < 0
-    )
+def _fits(*tensors: Tensor) -> bool:
+    """Whether tensors are float64 arrays in memory that nothing traces or transforms."""
+    for tensor in tensors:
+        if tensor.dtype is not torch.float64 or not tensor.is_cpu:
+            return False
+    return runs_plainly(*tensors)
 
 
 def turn_frame(
@@ -88,8 +87,8 @@ def turn_frame(
     """
     if rotation.shape[:-2] != pi.shape[:-1]:
         rotation = rotation.expand(*pi.shape[:-1], 3, 3)
-    if compiled is not None and _is_plain(rotation) and _is_plain(pi):
-        return _FusedTurn.apply(rotation, pi, inertia, (kinetic, h, compiled))  # type: ignore[no-any-return]
+    if compiled is not None and _fits(rotation, pi):
+        return _FusedTurn.apply(rotation, pi, inertia, (kinetic, h, compiled))
     return _turn_in_torch(kinetic, rotation, pi, h, inertia, isotropic)
 
 
@@ -121,9 +120,13 @@ class _FusedTurn(torch.autograd.Function):
     def backward(ctx: Any, turned_bar: Tensor, momentum_bar: Tensor, _: Any) -> Any:
         inputs = ctx.saved_tensors  # refuses inputs that were changed in place
         kinetic, h, compiled = ctx.options
-        if torch.is_grad_enabled() or not _is_plain(turned_bar):
+        if torch.is_grad_enabled() or not _fits(turned_bar, momentum_bar):
             return _backward_in_torch(kinetic, h, inputs, (turned_bar, momentum_bar))
-        frames_bar, momenta_bar, inertia_bar = np.empty((len(ctx.arrays[0]), 9)), np.empty_like(ctx.arrays[1]), np.zeros(9)
+        frames_bar, momenta_bar, inertia_bar = (
+            np.empty((len(ctx.arrays[0]), 9)),
+            np.empty_like(ctx.arrays[1]),
+            np.zeros(9),
+        )
         cotangents = _flat(turned_bar, 9), _flat(momentum_bar, 3)
         compiled.module.turn_back_all(*ctx.arrays, *cotangents, frames_bar, momenta_bar, inertia_bar)
         return (
@@ -137,13 +140,28 @@ class _FusedTurn(torch.autograd.Function):
 def _backward_in_torch(
     kinetic: DiscreteKinetic, h: float, inputs: tuple[Tensor, ...], cotangents: tuple[Tensor, Tensor]
 ) -> tuple[Tensor | None, ...]:
-    """The derivative as torch operations, for derivatives of derivatives."""
+    """The derivative as torch operations, for derivatives of derivatives.
+
+    It is taken with respect to views of the inputs, so that none of them counts as a function of another.
+
+    Args:
+        kinetic: The discrete kinetic term.
+        h: Step.
+        inputs: ``R``, ``pi`` and ``J``.
+        cotangents: Those of the turned rotation and momentum.
+
+    Returns:
+        For each input its cotangent or ``None``, then ``None`` for the options.
+    """
+    recorded = torch.is_grad_enabled()
     with torch.enable_grad():
-        rotation, pi, inertia = inputs
+        rotation, pi, inertia = inputs = tuple(tensor.view_as(tensor) for tensor in inputs)
         turned, momentum, _ = _turn_in_torch(kinetic, rotation, pi, h, inertia, False)
         wanted = [tensor for tensor in inputs if tensor.requires_grad]
         found = iter(
-            torch.autograd.grad((turned, momentum), wanted, cotangents, create_graph=True, allow_unused=True)
+            torch.autograd.grad(
+                (turned, momentum), wanted, cotangents, create_graph=recorded, allow_unused=True
+            )
         )
     return *(next(found) if tensor.requires_grad else None for tensor in inputs), None
 

@@ -53,7 +53,15 @@ class CarryRows:
     @property
     def all(self) -> Rows:
         """All rows, consecutive."""
-        return [*self.rotation, *self.pi, *self.torque, *self.position, *self.momentum, *self.force, *self.gain]
+        return [
+            *self.rotation,
+            *self.pi,
+            *self.torque,
+            *self.position,
+            *self.momentum,
+            *self.force,
+            *self.gain,
+        ]
 
 
 class RigidBodyKernel:
@@ -236,7 +244,7 @@ class RigidBodyKernel:
         self._emit_commit()
 
     def _accelerate(self, rotation_at: CarryRows, target: CarryRows, weight: str, base: Rows) -> list[str]:
-        """Momentum at ``target`` = ``base`` + potential force + ``R`` push, forces taken at ``rotation_at``."""
+        """Momentum at ``target``: ``base`` + potential force + ``R`` push, forces at ``rotation_at``."""
         at = rotation_at
         push = [f"@{row}" for row in self.push]
         return [
@@ -254,7 +262,9 @@ class RigidBodyKernel:
         ]
         b.lanes(read("z", self.newton.z), TURN_FACTOR, *[turn_text(*pair) for pair in rows])
         if self.translates:
-            moved = [f"@{new.position[i]} = @{now.position[i]} + (h / mass) * @{new.momentum[i]}" for i in XYZ]
+            moved = [
+                f"@{new.position[i]} = @{now.position[i]} + (h / mass) * @{new.momentum[i]}" for i in XYZ
+            ]
             b.lanes(*self._accelerate(now, new, "(1.0 - alpha)", base=now.momentum), *moved)
 
     def _emit_implicit_damping(self, new: CarryRows) -> None:

@@ -5,8 +5,19 @@ from __future__ import annotations
 import torch
 
 from .._status import Status
-from ..kernels import KernelBuilder, Rows, lane_text
-from ._kernel_text import XYZ, cross_entry, cross_lines, dot_text, indent, names, read, skew_text, times, write
+from ..kernels import KernelBuilder, lane_text
+from ._kernel_text import (
+    XYZ,
+    cross_entry,
+    cross_lines,
+    dot_text,
+    indent,
+    names,
+    read,
+    skew_text,
+    times,
+    write,
+)
 from ._kinetic import DiscreteKinetic
 from ._newton import COMFORTABLE_ANGLE, CONVERGED, DAMPED_ITERATIONS, PLAIN_ITERATIONS, STAGNATED
 
@@ -68,7 +79,8 @@ class NewtonCode:
                     text = f"z{i} * a{j}{diagonal} - 2.0 * J{3 * i + j}{skew_text('a', i, j, '+')}"
                 else:
                     turned = cross_entry("z", [f"J{3 * k + j}" for k in XYZ], i)
-                    text = f"-2.0 * (J{3 * i + j} + {turned}{skew_text('w', i, j, '-')} + 2.0 * z{i} * w{j}{diagonal})"
+                    skewed = skew_text("w", i, j, "-")
+                    text = f"-2.0 * (J{3 * i + j} + {turned}{skewed} + 2.0 * z{i} * w{j}{diagonal})"
                 lines.append(f"m{3 * i + j} = {text}")
         return "\n".join(lines)
 
@@ -171,7 +183,9 @@ class NewtonCode:
         unsettled = float(Status.UNSOLVABLE if bounded else Status.NOT_CONVERGED)
         lines.append(f"v = v if @{self.error} <= {STAGNATED * EPS!r} * @{self.scale} else {unsettled}")
         if bounded:
-            lines.append(f"v = v if z0 * z0 + z1 * z1 + z2 * z2 <= {limit**2!r} else {float(Status.UNSOLVABLE)}")
+            lines.append(
+                f"v = v if z0 * z0 + z1 * z1 + z2 * z2 <= {limit**2!r} else {float(Status.UNSOLVABLE)}"
+            )
         lines.append(f"v = v if turn < 1e300 else {float(Status.NON_FINITE)}")
         lines.append(f"@{self.verdict} = v")
         b.lanes(*lines)

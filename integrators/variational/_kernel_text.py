@@ -11,7 +11,8 @@ TURN_FACTOR = "s = 2.0 / (1.0 + (z0 * z0 + z1 * z1 + z2 * z2))"
 def cross_lines(result: str, a: str, b: str) -> str:
     """Code of ``result = a x b`` on variables ``a0, a1, a2``."""
     return "\n".join(
-        f"{result}{i} = {a}{(i + 1) % 3} * {b}{(i + 2) % 3} - {a}{(i + 2) % 3} * {b}{(i + 1) % 3}" for i in XYZ
+        f"{result}{i} = {a}{(i + 1) % 3} * {b}{(i + 2) % 3} - {a}{(i + 2) % 3} * {b}{(i + 1) % 3}"
+        for i in XYZ
     )
 
 
@@ -45,7 +46,8 @@ def cross_row(rotation: Rows, slope: Rows, i: int) -> str:
     """Component ``i`` of the sum over rows of ``R`` of row x slope row."""
     j, k = (i + 1) % 3, (i + 2) % 3
     return " + ".join(
-        f"@{rotation[3 * r + j]} * @{slope[3 * r + k]} - @{rotation[3 * r + k]} * @{slope[3 * r + j]}" for r in XYZ
+        f"@{rotation[3 * r + j]} * @{slope[3 * r + k]} - @{rotation[3 * r + k]} * @{slope[3 * r + j]}"
+        for r in XYZ
     )
 
 
@@ -71,7 +73,7 @@ def indent(text: str) -> list[str]:
 
 
 def turn_text(source: Rows, target: Rows) -> str:
-    """Code of ``target = source Cay(z)`` for one row vector, from ``z0 ... z2`` and ``s = 2 / (1 + |z|^2)``."""
+    """Code of ``target = source Cay(z)`` for a row vector, from ``z0 ... z2`` and ``s = 2 / (1 + |z|^2)``."""
     return "\n".join(
         [
             read("r", source),

@@ -63,7 +63,7 @@ def turn_back_all(R, p, P, Z, R1_bar, p1_bar, R_bar, p_bar, J_bar):
 
 
 class TurnKernel:
-    """Code of ``(R, p) -> (R Z, Z^T p)`` with ``Z`` the solution for ``a = h p``, and of its transposed derivative.
+    """Code of ``(R, p) -> (R Z, Z^T p)`` with ``Z`` the solution for ``a = h p``, and of its reverse.
 
     Parameters: ``h``, the nine entries of ``J`` and those of its inverse.
     """
@@ -76,7 +76,12 @@ class TurnKernel:
         """
         self.builder = b = KernelBuilder()
         self.kinetic = kinetic
-        self.rows, self.turned, self.rows_bar, self.inertia_bar = b.rows(12), b.rows(12), b.rows(12), b.rows(9)
+        self.rows, self.turned, self.rows_bar, self.inertia_bar = (
+            b.rows(12),
+            b.rows(12),
+            b.rows(12),
+            b.rows(9),
+        )
         self.newton = NewtonCode(b, kinetic)
 
     def source(self) -> str:
@@ -119,7 +124,12 @@ class TurnKernel:
         for row, cotangent, result in zip(
             self._vectors(self.rows), self._vectors(self.turned), self._vectors(self.rows_bar), strict=True
         ):
-            lines += [read("r", row), read("q", cotangent), cross_lines("c", "r", "z"), cross_lines("d", "c", "z")]
+            lines += [
+                read("r", row),
+                read("q", cotangent),
+                cross_lines("c", "r", "z"),
+                cross_lines("d", "c", "z"),
+            ]
             lines.append("s_bar = s_bar + " + dot_text(names("q"), [f"(c{i} + d{i})" for i in XYZ]))
             lines += [f"q{i} = s * q{i}" for i in XYZ]
             lines += [cross_lines("t", "z", "q"), cross_lines("u", "q", "c")]
@@ -129,7 +139,9 @@ class TurnKernel:
             lines.append(write(result, [f"@{source} + e{i}" for i, source in enumerate(cotangent)]))
         lines += [f"v{i} = v{i} - s_bar * s * s * z{i}" for i in XYZ]
         lines += [self.newton.residual(), self.newton.jacobian(), adjugate()]
-        lines += [f"m{i} = -({dot_text(names('g', 9)[3 * i : 3 * i + 3], names('v'))}) * inverse" for i in XYZ]
+        lines += [
+            f"m{i} = -({dot_text(names('g', 9)[3 * i : 3 * i + 3], names('v'))}) * inverse" for i in XYZ
+        ]
         lines.append(self._pull_back())
         b.lanes(*lines)
 
@@ -141,7 +153,9 @@ class TurnKernel:
         impulse, outer = ("t", "m") if self.kinetic.name == "trace" else ("m", "t")
         lines += [f"@{row} += h * {impulse}{i}" for i, row in enumerate(self.rows_bar[9:])]
         lines += [
-            f"@{self.inertia_bar[3 * i + j]} = -({outer}{i} * z{j} + {outer}{j} * z{i})" for i in XYZ for j in XYZ
+            f"@{self.inertia_bar[3 * i + j]} = -({outer}{i} * z{j} + {outer}{j} * z{i})"
+            for i in XYZ
+            for j in XYZ
         ]
         return "\n".join(lines)
 
@@ -157,5 +171,3 @@ def turn_module(kinetic: DiscreteKinetic) -> ModuleType:
         A module with ``turn_all`` and ``turn_back_all``.
     """
     return load_source(TurnKernel(kinetic).source())
-
-
