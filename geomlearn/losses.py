@@ -88,13 +88,13 @@ def loss_terms(
     if unknown:
         raise ValueError(f"weights: expected names among {space.names}, got {sorted(unknown)}")
     terms = {}
-    for part in space.parts:
-        where = space.slices[part.name]
+    sizes = [part.size for part in space.parts]
+    for part, g, h in zip(space.parts, predicted.split(sizes, -1), target.split(sizes, -1), strict=True):
         factor = weights.get(part.name)
         if part.manifold is None:
-            error = (predicted[..., where] - target[..., where]).square()
+            error = (g - h).square()
         else:
-            g, h = (x[..., where].unflatten(-1, part.shape) for x in (predicted, target))
+            g, h = g.unflatten(-1, part.shape), h.unflatten(-1, part.shape)
             error = part.manifold.squared_distance(g, h).unsqueeze(-1)
         if isinstance(factor, float | int):
             terms[part.name] = factor * _mean(error, step_weights)

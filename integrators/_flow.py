@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from itertools import chain
 from typing import Any, Self
 
 import torch
@@ -238,7 +239,7 @@ class FlowMap(nn.Module, ABC):
     @property
     def dtype(self) -> torch.dtype | None:
         """Dtype of the parameters and buffers, ``None`` if there are none."""
-        for tensor in (*self.parameters(), *self.buffers()):
+        for tensor in chain(self.parameters(), self.buffers()):
             if tensor.is_floating_point():
                 return tensor.dtype
         return None

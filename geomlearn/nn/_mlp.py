@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
 from integrators.kernels import EmittedLayers, KernelBuilder, Layers
 
-Activation = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Tensor]]
-
-
-def _silu_back(back: Tensor, s: Tensor, _: Tensor) -> Tensor:
-    g = torch.sigmoid(s)
-    return back * (g * (1 + s * (1 - g)))
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "tanh": (torch.tanh, lambda back, _, y: torch.addcmul(back, back * y, y, value=-1)),
-    "silu": (F.silu, _silu_back),
-    "softplus": (F.softplus, lambda back, s, _: back * torch.sigmoid(s)),
-    "sin": (torch.sin, lambda back, s, _: back * torch.cos(s)),
-}
-"""Value of ``s``, and a cotangent times the slope from the cotangent, ``s`` and the value."""
+from ._activations import ACTIVATIONS
+from ._slope import slope
 
 
 class MLP(nn.Module):
     """Fully connected network with smooth activations.
 
-    The gradient of a single output is computed layer by layer in plain tensor operations, which is faster
-    than asking autograd and differentiates like any other expression.
+    The gradient of a single output is computed layer by layer, which is faster than asking autograd, and
+    differentiates like any other expression.
 
     Attributes:
         sizes: Widths from input to output.
@@ -110,19 +96,9 @@ class MLP(nn.Module):
             raise ValueError(
                 f"gradient: expected a network with one output, got {self.sizes[-1]}; use torch.func.jacrev"
             )
-        value, pull_back = ACTIVATIONS[self.activation]
         *hidden, last = self.linear_layers
-        passed = []
-        shape = x.shape
-        for layer in hidden:
-            weight = layer.weight
-            s = F.linear(x, weight, layer.bias)
-            x = value(s)
-            passed.append((weight, s, x))
-        back = last.weight[0]
-        for weight, s, y in reversed(passed):
-            back = pull_back(back, s, y) @ weight
-        return back if back.shape == shape else back.expand(shape)
+        weights = [*(layer.weight for layer in hidden), last.weight]
+        return slope(x, self.activation, weights, [layer.bias for layer in hidden])
 
     def rescale_(self, factor: float) -> None:
         """Multiply the outputs by a number, in place.
