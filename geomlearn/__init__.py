@@ -1,5 +1,6 @@
-"""Structure-preserving dynamics: learn a robot's motion on its Lie group and roll it out for millions of steps.
+"""Structure-preserving dynamics: learn a motion on its Lie group and roll it out for millions of steps.
 
+Example:
     >>> from geomlearn import LieFVIN, lie
     >>> model = LieFVIN(lie.SO3, h=0.02, inertia=[[1.0, 0, 0], [0, 2.0, 0], [0, 0, 2.5]])
     >>> model.space

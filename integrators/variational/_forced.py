@@ -187,7 +187,7 @@ class ForcedIntegrator(FlowMap):
         )
 
     def prepare(self, controls: Tensor | None, constants: Coefficients) -> Tensor | None:
-        """Impulses of the inputs at one end of the steps where the gain is constant, else the inputs themselves.
+        """Impulses of the inputs at one end of the steps where the gain is constant, else the inputs.
 
         Args:
             controls: Inputs ``(..., m)``, or ``None``.

@@ -104,7 +104,7 @@ class RigidBodyKernel:
             torch.cat([number(v) for v in (flow.h, k.alpha, k.force_split)]),
         )
         self.inertia = b.parameter(k.inertia)
-        self.inverse = b.parameter(k.inverse_inertia)
+        self.inverse = b.parameter(torch.linalg.inv(k.inertia.double()))
         self.mass = None if k.mass is None else b.parameter(k.mass)
         self.gain = None if k.gain is None else b.parameter(k.gain)
         self.damping = None if k.damping is None else b.parameter(k.damping)

@@ -100,6 +100,7 @@ class NewtonCode:
         )
         state = f"{read('z', self.z)}\n{read('a', self.a)}"
         size = "max(max(abs(e0), abs(e1)), abs(e2))"
+        frozen = f"code[l] >= {int(Status.NOT_CONVERGED)}"
         with b.loop(f"for iteration in range({PLAIN_ITERATIONS + 1}):"):
             b.line("unsettled = 0")
             b.lanes(
@@ -108,7 +109,7 @@ class NewtonCode:
                 write(self.e, names("e")),
                 f"err = {size}",
                 f"@{self.error} = err",
-                f"unsettled += 0 if err <= {CONVERGED * EPS!r} * @{self.scale} else 1",
+                f"unsettled += 0 if err <= {CONVERGED * EPS!r} * @{self.scale} or {frozen} else 1",
             )
             b.line(f"if unsettled == 0 or iteration == {PLAIN_ITERATIONS}:")
             b.line("    break")
@@ -124,7 +125,7 @@ class NewtonCode:
         if limit < float("inf"):
             admissible += f" and z0 * z0 + z1 * z1 + z2 * z2 <= {limit**2!r}"
         b.line("refused = 0")
-        b.lanes(read("z", self.z), f"refused += 0 if {admissible} else 1")
+        b.lanes(read("z", self.z), f"refused += 0 if {admissible} or {frozen} else 1")
         b.line("if refused > 0:")
         with b.loop("    for l in range(L):"):
             self._emit_damped(state, size, admissible)

@@ -121,7 +121,7 @@ def test_inertia_of_the_configuration_is_refused_with_the_reason() -> None:
 
 
 def test_slots_of_different_dtype_are_refused_by_name() -> None:
-    with pytest.raises(TypeError, match=r"inertia\.matrix: .*torch\.float32.*convert"):
+    with pytest.raises(TypeError, match=r"potential\..*inertia, torch\.float32, got torch\.float64; convert"):
         LieFVIN(SO3, 0.05, inertia=torch.eye(3))
     with pytest.raises(TypeError, match=r"potential\.net\..*torch\.float32.*convert"):
         quiet(SO3, 0.05, potential=NeuralPotential(SO3, dtype=torch.float32))
