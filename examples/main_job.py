@@ -2,10 +2,10 @@
 Learn a pendulum from MuJoCo and roll it out for a million steps
 ================================================================
 
-A rigid body hangs on a ball joint and on a spring. MuJoCo simulates it; from short recordings of its orientation and
-angular velocity we learn inertia and potential energy as a LieFVIN on SO(3). The learned map is symplectic whatever its
-weights, so a rollout of a million steps neither gains nor loses energy and stays on the rotation group. An unstructured
-network of the same training data does neither.
+A rigid body hangs on a ball joint and on a spring. MuJoCo simulates it; from short recordings of its
+orientation and angular velocity we learn inertia and potential energy as a LieFVIN on SO(3). The learned
+map is symplectic whatever its weights, so a rollout of a million steps neither gains nor loses energy
+and stays on the rotation group. An unstructured network trained on the same data does neither.
 
 Run ``make demo``, or ``python examples/main_job.py --size small`` for a quick look.
 """
@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import argparse
 import time
-import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
@@ -27,6 +27,7 @@ from torch import Tensor
 from geomlearn import LieFVIN, certify, fit, lie, rollout
 from geomlearn.data import random_rotations, rigid_body_parameters, simulate, windows
 from geomlearn.nn import DirectFlow, NeuralPotential
+from integrators import FlowMap
 
 BODY = """
 <mujoco model="pendulum on a spring">
@@ -39,16 +40,29 @@ BODY = """
       <site name="tip" pos="0 0 -0.5"/>
     </body>
   </worldbody>
-  <tendon><spatial name="spring" stiffness="8" springlength="0.3"><site site="anchor"/><site site="tip"/></spatial></tendon>
+  <tendon>
+    <spatial name="spring" stiffness="8" springlength="0.3"><site site="anchor"/><site site="tip"/></spatial>
+  </tendon>
   <actuator>
     <motor joint="pivot" gear="1 0 0"/><motor joint="pivot" gear="0 1 0"/><motor joint="pivot" gear="0 0 1"/>
   </actuator>
 </mujoco>
 """
 
+
+class Size(NamedTuple):
+    """How much of everything."""
+
+    recordings: int
+    training_steps: int
+    steps: int
+    every: int
+    hidden: tuple[int, ...]
+
+
 SIZES = {
-    "full": {"recordings": 96, "training": 4000, "steps": 1_000_000, "every": 500, "hidden": (24, 24)},
-    "small": {"recordings": 16, "training": 200, "steps": 20_000, "every": 100, "hidden": (10,)},
+    "full": Size(recordings=96, training_steps=4000, steps=1_000_000, every=500, hidden=(24, 24)),
+    "small": Size(recordings=16, training_steps=200, steps=20_000, every=100, hidden=(10,)),
 }
 
 parser = argparse.ArgumentParser()
@@ -57,7 +71,8 @@ parser.add_argument("--figure", type=Path, default=Path("main_job.png"))
 arguments, _ = parser.parse_known_args()
 size = SIZES[arguments.size]
 h = 0.02
-say = Console().print
+console = Console()
+say = console.print
 generator = torch.Generator().manual_seed(1)
 body = rigid_body_parameters(BODY)
 
@@ -79,7 +94,7 @@ def true_energy(states: Tensor) -> Tensor:
 # Data: one second of motion from random starts, each under a random constant torque
 # ----------------------------------------------------------------------------------
 clock = time.perf_counter()
-count = int(size["recordings"])
+count = size.recordings
 R0 = random_rotations(count, generator, max_angle=2.0)
 omega0 = torch.randn(count, 3, dtype=torch.float64, generator=generator)
 torques = torch.randn(count, 1, 3, dtype=torch.float64, generator=generator) * torch.tensor([0.4, 0.4, 0.2])
@@ -95,14 +110,31 @@ clock = time.perf_counter()
 model = LieFVIN(
     lie.SO3,
     h=h,
-    potential=NeuralPotential(lie.SO3, hidden=size["hidden"], generator=generator),
+    potential=NeuralPotential(lie.SO3, hidden=size.hidden, generator=generator),
     input_gain=torch.eye(3, dtype=torch.float64),
 )
-options = {"steps": size["training"], "batch_size": 128, "optimizer": "adam", "gradient_clip": 1.0}
-history = fit(model, training, validation=test, validate_every=100, lr=2e-2, **options)
+
+
+def train(flow: FlowMap, lr: float) -> float:
+    """Fit a flow map to the windows; the loss on the test windows."""
+    history = fit(
+        flow,
+        training,
+        validation=test,
+        validate_every=100,
+        optimizer="adam",
+        lr=lr,
+        steps=size.training_steps,
+        batch_size=128,
+        gradient_clip=1.0,
+    )
+    return float(history.best_loss or float("nan"))
+
+
+loss = train(model, lr=2e-2)
 error = float((model.inertia().detach() - body.inertia).norm() / body.inertia.norm())
 say(
-    f"[bold]LieFVIN[/]   test loss {history.best_loss:.2e}, inertia within {100 * error:.2f} %,"
+    f"[bold]LieFVIN[/]   test loss {loss:.2e}, inertia within {100 * error:.2f} %,"
     f" in {time.perf_counter() - clock:.0f} s"
 )
 
@@ -111,21 +143,22 @@ say(
 # ---------------------------------------------------------------------------------
 clock = time.perf_counter()
 baseline = DirectFlow(lie.SO3, h=h, hidden=(64, 64), controls=3, generator=generator)
-history = fit(baseline, training, validation=test, validate_every=100, lr=3e-3, **options)
-say(f"[bold]baseline[/]  test loss {history.best_loss:.2e}, in {time.perf_counter() - clock:.0f} s")
+loss = train(baseline, lr=3e-3)
+say(f"[bold]baseline[/]  test loss {loss:.2e}, in {time.perf_counter() - clock:.0f} s")
 
 # %%
 # A million steps
 # ---------------
-# The learned map runs in a compiled kernel that evaluates the learned energy inside the loop. The true simulator and the
-# baseline start from the same state.
-steps, every = int(size["steps"]), int(size["every"])
+# The learned map runs in a compiled kernel that evaluates the learned energy inside the loop. The true
+# simulator and the baseline start from the same state.
+steps, every = size.steps, size.every
 x0 = torch.cat((lie.SO3.exp(torch.tensor([0.9, 0.5, 0.3], dtype=torch.float64)).flatten(), torch.zeros(3)))
 observe = {"energy": model.energy, "orthogonality": model.orthogonality, "true energy": true_energy}
 clock = time.perf_counter()
 run = rollout(model, x0, steps=steps, every=every, observe=observe, backend="numba")
+seconds = time.perf_counter() - clock
 say(
-    f"[bold]rollout[/]   {steps} steps of the learned map in {time.perf_counter() - clock:.1f} s, {run.steps * h:.0f} s of motion"
+    f"[bold]rollout[/]   {steps} steps of the learned map in {seconds:.1f} s, {run.steps * h:.0f} s of motion"
 )
 
 clock = time.perf_counter()
@@ -134,7 +167,8 @@ lost = rollout(baseline, x0, steps=steps, every=every, observe=structure, backen
 say(f"[bold]baseline[/]  {steps} steps in {time.perf_counter() - clock:.1f} s")
 
 clock = time.perf_counter()
-truth = simulate(BODY, x0, steps=steps, h=h)[0]
+with console.status("MuJoCo simulates the same motion"):
+    truth = simulate(BODY, x0, steps=steps, h=h)[0]
 true_states = truth.states[::every]
 say(f"[bold]MuJoCo[/]    {steps} steps in {time.perf_counter() - clock:.1f} s")
 
@@ -159,15 +193,15 @@ energies = {
 }
 for name, values in energies.items():
     say(f"{name:36s} band {band(values):10.3g} % of {scale:.2f} J")
-for name, values in (("learned map", run), ("baseline", lost)):
-    say(f"{'largest |RᵀR - I|, ' + name:36s} {float(values.observations['orthogonality'].max()):10.2g}")
+for name, trajectory in (("learned map", run), ("baseline", lost)):
+    say(f"{'largest |RᵀR - I|, ' + name:36s} {float(trajectory.observations['orthogonality'].max()):10.2g}")
 
 # %%
 # The picture
 # -----------
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
-from geomlearn import plotting  # noqa: E402
+from geomlearn import plotting
 
 
 def tilt(states: Tensor) -> tuple[Tensor, Tensor]:
