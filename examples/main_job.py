@@ -10,6 +10,8 @@ and stays on the rotation group. An unstructured network trained on the same dat
 Run ``make demo``, or ``python examples/main_job.py --size small`` for a quick look.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/main_job.png'
+
 # %%
 # The body, the sizes of the job, and what is true
 # ------------------------------------------------
@@ -199,6 +201,9 @@ for name, trajectory in (("learned map", run), ("baseline", lost)):
 # %%
 # The picture
 # -----------
+#
+# .. image:: /_static/main_job.png
+#    :alt: Phase portraits, energy over a million steps, distance from the rotation group, learned potential
 import matplotlib.pyplot as plt
 
 from geomlearn import plotting
@@ -215,8 +220,8 @@ def tilt(states: Tensor) -> tuple[Tensor, Tensor]:
 
 
 early = 500
-close = rollout(model, x0, steps=early, backend="numba").states
-far = rollout(baseline, x0, steps=early, backend="numba").states
+close = rollout(model, x0, steps=early, backend="torch").states
+far = rollout(baseline, x0, steps=early, backend="torch").states
 colors = {"MuJoCo": "#8d99ae", "learned map": "#1b4965", "unstructured network": "#d1495b"}
 plt.rcParams.update(
     {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
