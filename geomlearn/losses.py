@@ -11,6 +11,17 @@ from torch import Tensor, nn
 from integrators import FlowMap, StateSpace
 from lie import SO3
 
+__all__ = [
+    "PositionOnlyFlow",
+    "PositionOnlyLoss",
+    "VelocityPositionLoss",
+    "geodesic_loss",
+    "loss_terms",
+    "noise_weights",
+    "position_only_loss",
+    "velocity_position_loss",
+]
+
 Weight = float | Sequence[float] | Tensor
 
 

@@ -15,6 +15,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["PALETTE", "deviation_over_time", "error_over_time", "learned_against_truth", "phase_portrait"]
+
 PALETTE = ("#1b4965", "#d1495b", "#8d99ae", "#edae49", "#2a9d8f")
 """Line colours, dark blue first; distinguishable in grey and by colour-blind readers."""
 

@@ -1,4 +1,4 @@
-"""The documentation names tests, modules and objects that exist, and its quickstart runs."""
+"""The documentation names tests, modules and objects that exist, and its programs run."""
 
 from __future__ import annotations
 
@@ -79,10 +79,24 @@ def test_public_names_are_documented(name: str) -> None:
     assert undocumented == []
 
 
-def test_quickstart_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    code = "\n".join(re.findall(r"^```python\n(.*?)^```", page("quickstart.md"), re.MULTILINE | re.DOTALL))
-    assert "fit(" in code
-    assert "rollout(" in code
+def program(file: Path) -> str:
+    """The Python blocks of a page, one after the other."""
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", file.read_text("utf-8"), re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "README.md",
+        "docs/quickstart.md",
+        "docs/extending.md",
+        "docs/concepts/rollouts.md",
+        "docs/concepts/certificates.md",
+    ],
+)
+def test_a_page_runs_from_top_to_bottom(file: str, tmp_path: Path) -> None:
+    code = program(ROOT / file)
+    assert re.search(r"\b(rollout|certify)\(", code)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -93,3 +107,7 @@ def test_quickstart_runs_from_top_to_bottom(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_first_page_shows_the_program_of_the_readme() -> None:
+    assert program(DOCS / "index.md") == program(ROOT / "README.md")

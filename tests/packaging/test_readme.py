@@ -41,6 +41,21 @@ def test_files_named_in_shell_blocks_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
+@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
+def test_files_named_in_the_text_exist(text: str) -> None:
+    named = re.findall(r"(?:examples|benchmarks|tests|docs|lie|geomlearn)/[\w./]+\.(?:py|md|png)", text)
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_files_that_the_text_links_to_exist() -> None:
+    linked = re.findall(r"\]\(([\w./-]+)\)", README)
+    assert "docs/_static/main_job.png" in linked
+    for path in linked:
+        assert (ROOT / path).is_file(), path
+
+
 def test_names_imported_by_the_snippets_are_public() -> None:
     snippets = blocks(README, "python")
     assert snippets
