@@ -62,9 +62,7 @@ def test_an_inertia_of_the_configuration_without_its_slope_is_not_symplectic():
 
         zero = torch.zeros(6, dtype=DOUBLE)
         arrival, after = step(zero)
-        slope = torch.func.jacrev(
-            lambda e: torch.cat((SO3.minus(step(e)[0], arrival), step(e)[1]))
-        )(zero)
+        slope = torch.func.jacrev(lambda e: torch.cat((SO3.minus(step(e)[0], arrival), step(e)[1])))(zero)
 
         def form(pi: Tensor) -> Tensor:
             return torch.cat((torch.cat((-SO3.hat(pi), EYE), 1), torch.cat((-EYE, 0 * EYE), 1)))
