@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-
 from ._builder import KernelBuilder, math_source
 
 BLOCK_LANES = 32
@@ -264,23 +262,3 @@ def _write(source: str, name: str) -> Path:
             " folder"
         ) from error
     return path
-
-
-def empty_outputs(
-    program: KernelProgram, states: int, observations: int, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Arrays for the outputs of one call.
-
-    Args:
-        program: The code.
-        states: Number of states to be kept per trajectory.
-        observations: Number of observations per trajectory.
-        count: Number of trajectories.
-
-    Returns:
-        ``(states, count, n)`` and ``(observations, count, k)``.
-    """
-    return (
-        np.empty((states, count, program.state_size)),
-        np.empty((observations, count, max(program.observed_size, 1))),
-    )
