@@ -32,8 +32,7 @@ class Part:
     def __post_init__(self) -> None:
         """Take the shape from the group."""
         if self.manifold is not None:
-            n = self.manifold.matrix_dim
-            object.__setattr__(self, "shape", (n, n))
+            object.__setattr__(self, "shape", self.manifold.element_shape)
 
     @property
     def size(self) -> int:

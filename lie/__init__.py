@@ -10,8 +10,8 @@ A group is a stateless object whose methods act on tensors with leading batch di
 
 Conventions: rotations map body to world; trivialisation is left (body); SE(3) tangents are (translation,
 rotation); quaternions are x, y, z, w. Everything differentiates in reverse and forward mode, twice, under
-``vmap`` and ``torch.compile``. A new group subclasses ``LieGroup``, gives a basis and is checked by
-``lie.testing``.
+``vmap`` and ``torch.compile``. A new group of matrices subclasses ``MatrixLieGroup``, gives a basis and
+is checked by ``lie.testing``.
 """
 
 from . import quaternion
@@ -22,6 +22,9 @@ from ._converters import (
     tangent_trans_rot_from_rot_trans,
 )
 from ._group import LieGroup
+from ._manifold import Manifold
+from ._matrix_group import MatrixLieGroup
+from ._riemannian import RiemannianManifold
 from ._se3 import SE3
 from ._so3 import SO3
 
@@ -29,6 +32,9 @@ __all__ = [
     "SE3",
     "SO3",
     "LieGroup",
+    "Manifold",
+    "MatrixLieGroup",
+    "RiemannianManifold",
     "quat_wxyz_from_xyzw",
     "quat_xyzw_from_wxyz",
     "quaternion",

@@ -52,3 +52,44 @@ def require_matrix(g: Tensor, size: int, name: str, group: str) -> None:
             f"got {tuple(g.shape)}."
         )
     _require_float(g, name)
+
+
+def require_shape(x: Tensor, shape: tuple[int, ...], name: str, meaning: str) -> None:
+    """Refuse a tensor whose trailing dimensions differ.
+
+    Args:
+        x: The argument.
+        shape: Trailing dimensions that it must have.
+        name: Name of the argument.
+        meaning: What the tensor holds.
+
+    Raises:
+        ValueError: If they differ.
+        TypeError: If the dtype is neither float32 nor float64.
+    """
+    if x.shape[max(x.ndim - len(shape), 0) :] != shape:
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(
+            f"{name} must be {meaning} of shape (..., {wanted}), leading dimensions batched, "
+            f"got {tuple(x.shape)}."
+        )
+    _require_float(x, name)
+
+
+def require_one_device(a: Tensor, a_name: str, b: Tensor, b_name: str) -> None:
+    """Refuse tensors on different devices.
+
+    Args:
+        a: First argument.
+        a_name: Its name.
+        b: Second argument.
+        b_name: Its name.
+
+    Raises:
+        ValueError: If the devices differ.
+    """
+    if a.device != b.device:
+        raise ValueError(
+            f"{a_name} is on {a.device} and {b_name} on {b.device}; "
+            f"bring them together with {b_name}.to({a_name}.device)."
+        )

@@ -105,3 +105,15 @@ def is_plain(tensor: Tensor) -> bool:
         True when it may be kept for later calls.
     """
     return type(tensor) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """Tell whether the values of a tensor may be read here, without a break of a graph or a transform.
+
+    Args:
+        tensor: The tensor.
+
+    Returns:
+        True when ``bool(tensor.all())`` works.
+    """
+    return not torch.compiler.is_compiling() and is_plain(tensor) and tensor.device.type != "meta"

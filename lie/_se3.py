@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from . import _rotation, _scalar
-from ._checks import require_last
+from ._checks import require_last, require_one_device
 from ._constants import Constant
-from ._group import LieGroup
 from ._linalg import apply, cross, product, promote
+from ._matrix_group import MatrixLieGroup
 from ._so3 import SO3
 
 _BOTTOM = Constant([[0, 0, 0, 1]])
@@ -21,7 +21,7 @@ def _blocks(diagonal: Tensor, corner: Tensor) -> Tensor:
     return torch.cat((top, torch.cat((torch.zeros_like(diagonal), diagonal), -1)), -2)
 
 
-class RigidMotionGroup(LieGroup):
+class RigidMotionGroup(MatrixLieGroup):
     """Rigid motions g = [[R, t], [0, 1]], (..., 4, 4), body to world, on column vectors: act(g, p) = R p + t.
 
     Tangent coordinates are (rho, phi), translation first, (..., 6); lengths in the unit of t, angles in
@@ -89,9 +89,9 @@ class RigidMotionGroup(LieGroup):
         translation = torch.addcmul(torch.addcmul(rho, b, once), c, torch.linalg.cross(phi, once))
         return self.from_parts(_rotation.quadratic(phi, a, b), translation)
 
-    def log(self, g: Tensor) -> Tensor:
+    def log(self, g: Tensor, *, check: bool = True) -> Tensor:
         """Compute (J_l(phi)^-1 t, phi) with phi = log R of length at most pi, (..., 4, 4) to (..., 6)."""
-        self._require_element(g, "g")
+        self._require_member(g, "g", check)
         t = g[..., :3, 3]
         phi, d = _rotation.vector_and_d_from_candidate(_rotation.candidate_from_matrix(g[..., :3, :3]))
         once = torch.linalg.cross(phi, t)
@@ -108,6 +108,7 @@ class RigidMotionGroup(LieGroup):
         """Compute R p + t for points p (..., 3), leading dimensions broadcast."""
         self._require_element(g, "g")
         require_last(points, 3, "points", "points in space")
+        require_one_device(g, "g", points, "points")
         return apply(g[..., :3, :3], points) + g[..., :3, 3]
 
     def Ad(self, g: Tensor) -> Tensor:
@@ -125,6 +126,7 @@ class RigidMotionGroup(LieGroup):
         """Compute (R^T p, R^T (L - t x p)) for mu = (p, L), linear and angular momentum, (..., 6)."""
         self._require_element(g, "g")
         self._require_tangent(mu, "mu")
+        require_one_device(g, "g", mu, "mu")
         p, momentum = mu[..., :3], mu[..., 3:]
         back = g[..., :3, :3].mT
         return torch.cat((apply(back, p), apply(back, momentum - cross(g[..., :3, 3], p))), -1)
@@ -162,11 +164,12 @@ class RigidMotionGroup(LieGroup):
         rho, phi = u[..., :3], u[..., 3:]
         return self.from_parts(SO3.cayley(phi), self._half_translation(phi, rho))
 
-    def cayley_inverse(self, g: Tensor) -> Tensor:
-        """Compute u with cayley(u) = g, (..., 4, 4) to (..., 6); not finite for half turns."""
-        self._require_element(g, "g")
-        phi, t = SO3.cayley_inverse(g[..., :3, :3]), g[..., :3, 3]
-        return torch.cat((torch.add(t, torch.linalg.cross(phi, t), alpha=-0.5), phi), -1)
+    def cayley_inverse(self, g: Tensor, *, check: bool = True) -> Tensor:
+        """Compute u with cayley(u) = g, (..., 4, 4) to (..., 6); refuses half turns, which have none."""
+        self._require_member(g, "g", check)
+        phi, t = SO3.cayley_inverse(g[..., :3, :3], check=False), g[..., :3, 3]
+        u = torch.cat((torch.add(t, torch.linalg.cross(phi, t), alpha=-0.5), phi), -1)
+        return self._require_cayley_solved(u, check)
 
     def cayley_jacobian(self, u: Tensor) -> Tensor:
         """Compute dcay (..., 6, 6) with d cayley(u) = hat(dcay du) cayley(u)."""
@@ -190,13 +193,12 @@ class RigidMotionGroup(LieGroup):
         top = torch.cat((half, corner), -1)
         return torch.cat((top, torch.cat((torch.zeros_like(rotation), rotation), -1)), -2)
 
-    def interpolate_split(self, g: Tensor, h: Tensor, s: Tensor | float) -> Tensor:
+    def interpolate_split(self, x: Tensor, y: Tensor, s: Tensor | float, *, check: bool = True) -> Tensor:
         """Turn along the geodesic of SO(3), translate along the straight line, for s of shape (...)."""
-        self._require_element(g, "g")
-        self._require_element(h, "h")
-        start, end = g[..., :3, 3], h[..., :3, 3]
+        self._require_pair(x, "x", y, "y", check)
+        start, end = x[..., :3, 3], y[..., :3, 3]
         share = s.unsqueeze(-1) if isinstance(s, Tensor) else s
-        rotation = SO3.interpolate(g[..., :3, :3], h[..., :3, :3], s)
+        rotation = SO3.interpolate(x[..., :3, :3], y[..., :3, :3], s, check=False)
         return self.from_parts(rotation, start + share * (end - start))
 
     def random(
@@ -212,21 +214,21 @@ class RigidMotionGroup(LieGroup):
             rotation, torch.randn(*batch, 3, generator=generator, dtype=dtype, device=device)
         )
 
-    def project(self, M: Tensor) -> Tensor:
+    def project(self, x: Tensor) -> Tensor:
         """Compute the rigid motion with the nearest rotation and the same translation, (..., 4, 4)."""
-        self._require_element(M, "M")
-        return self.from_parts(SO3.project(M[..., :3, :3]), M[..., :3, 3])
+        self._require_element(x, "x")
+        return self.from_parts(SO3.project(x[..., :3, :3]), x[..., :3, 3])
 
     def polish(self, g: Tensor) -> Tensor:
         """Compute one Newton-Schulz step on the rotation, for defects below about 0.1, (..., 4, 4)."""
         self._require_element(g, "g")
         return self.from_parts(SO3.polish(g[..., :3, :3]), g[..., :3, 3])
 
-    def residual(self, g: Tensor) -> Tensor:
+    def residual(self, x: Tensor) -> Tensor:
         """Compute the larger defect of rotation and last row, NaN where t is not finite, shape (...)."""
-        self._require_element(g, "g")
-        row = (g[..., 3:, :] - _BOTTOM(g)).abs().amax((-2, -1))
-        return torch.maximum(SO3.residual(g[..., :3, :3]), row) + 0 * g[..., :3, 3].sum(-1)
+        self._require_element(x, "x")
+        row = (x[..., 3:, :] - _BOTTOM(x)).abs().amax((-2, -1))
+        return torch.maximum(SO3.residual(x[..., :3, :3]), row) + 0 * x[..., :3, 3].sum(-1)
 
     @staticmethod
     def _half_inverse(phi: Tensor) -> Tensor:

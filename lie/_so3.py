@@ -10,14 +10,14 @@ from torch import Tensor
 from . import _rotation, _scalar
 from ._checks import require_last
 from ._constants import Series
-from ._group import LieGroup
 from ._linalg import cross, product
+from ._matrix_group import MatrixLieGroup
 
 # arcsin(s)^2 / s^2 as a series in s^2
 _ARCSINE_SQUARED = Series([[0.5 * 4**k / (k * k * comb(2 * k, k)) for k in range(1, 16)]], radius=0.01)
 
 
-class RotationGroup(LieGroup):
+class RotationGroup(MatrixLieGroup):
     """Rotation matrices R (..., 3, 3), body to world.
 
     R p turns the components of p in the body frame into those in the world frame. Tangent coordinates are
@@ -48,9 +48,9 @@ class RotationGroup(LieGroup):
         self._require_tangent(xi, "xi")
         return _rotation.quadratic(xi, *_scalar.ab(_scalar.squared_norm(xi)))
 
-    def log(self, g: Tensor) -> Tensor:
+    def log(self, g: Tensor, *, check: bool = True) -> Tensor:
         """Compute the rotation vector of length at most pi, (..., 3, 3) to (..., 3)."""
-        self._require_element(g, "g")
+        self._require_member(g, "g", check)
         return _rotation.vector_from_matrix(g)
 
     def inverse(self, g: Tensor) -> Tensor:
@@ -89,11 +89,11 @@ class RotationGroup(LieGroup):
         self._require_tangent(u, "u")
         return _rotation.matrix_from_any(torch.cat((0.5 * u, torch.ones_like(u[..., :1])), -1))
 
-    def cayley_inverse(self, g: Tensor) -> Tensor:
-        """Compute u with cayley(u) = g, (..., 3, 3) to (..., 3); not finite for half turns."""
-        self._require_element(g, "g")
+    def cayley_inverse(self, g: Tensor, *, check: bool = True) -> Tensor:
+        """Compute u with cayley(u) = g, (..., 3, 3) to (..., 3); refuses half turns, which have none."""
+        self._require_member(g, "g", check)
         q = _rotation.candidate_from_matrix(g)
-        return 2 * q[..., :3] / q[..., 3:]
+        return self._require_cayley_solved(2 * q[..., :3] / q[..., 3:], check)
 
     def cayley_jacobian(self, u: Tensor) -> Tensor:
         """Compute dcay = (I + hat(u)/2) / (1 + |u|^2/4), (..., 3, 3)."""
@@ -107,30 +107,31 @@ class RotationGroup(LieGroup):
         eye = torch.eye(3, dtype=u.dtype, device=u.device)
         return eye - 0.5 * self.hat(u) + half.unsqueeze(-1) * half.unsqueeze(-2)
 
-    def distance(self, g: Tensor, h: Tensor) -> Tensor:
-        """Compute the angle of g^-1 h in [0, pi] radians, shape (...); at g = h the slope is taken as 0."""
-        sine, cosine = self._sine_cosine(g, h)
+    def distance(self, x: Tensor, y: Tensor, *, check: bool = True) -> Tensor:
+        """Compute the angle of x^-1 y in [0, pi] radians, shape (...); at x = y the slope is taken as 0."""
+        sine, cosine = self._sine_cosine(x, y, check)
         return torch.atan2(torch.linalg.vector_norm(sine, dim=-1), cosine.squeeze(-1))
 
-    def squared_distance(self, g: Tensor, h: Tensor) -> Tensor:
-        """Compute the squared angle of g^-1 h, shape (...), in square radians.
+    def squared_distance(self, x: Tensor, y: Tensor, *, check: bool = True) -> Tensor:
+        """Compute the squared angle of x^-1 y, shape (...), in square radians.
 
-        Twice differentiable at g = h, where the slope is 0. The slope stays finite up to half turns, and is
+        Twice differentiable at x = y, where the slope is 0. The slope stays finite up to half turns, and is
         taken as 0 at a half turn, where the angle has a kink.
 
         Args:
-            g: Rotation, shape (..., 3, 3).
-            h: Rotation, shape (..., 3, 3).
+            x: Rotation, shape (..., 3, 3).
+            y: Rotation, shape (..., 3, 3).
+            check: Whether values are checked.
 
         Returns:
             Squared angle, shape (...).
         """
-        sine, cosine = self._sine_cosine(g, h)
-        x = _scalar.squared_norm(sine)
-        small = (x < 0.01) & (cosine > 0)
-        noise = torch.finfo(x.dtype).eps ** 2
-        closed = torch.atan2(torch.where(small, 1, x).clamp_min(noise).sqrt(), cosine)
-        xs = torch.where(small, x, 0)
+        sine, cosine = self._sine_cosine(x, y, check)
+        square = _scalar.squared_norm(sine)
+        small = (square < 0.01) & (cosine > 0)
+        noise = torch.finfo(square.dtype).eps ** 2
+        closed = torch.atan2(torch.where(small, 1, square).clamp_min(noise).sqrt(), cosine)
+        xs = torch.where(small, square, 0)
         return torch.where(small, xs * _ARCSINE_SQUARED(xs), closed * closed).squeeze(-1)
 
     def random(
@@ -145,7 +146,7 @@ class RotationGroup(LieGroup):
             torch.randn(*batch, 4, generator=generator, dtype=dtype, device=device)
         )
 
-    def project(self, M: Tensor) -> Tensor:
+    def project(self, x: Tensor) -> Tensor:
         """Compute the rotation nearest to any matrix in the Frobenius norm.
 
         By a singular value decomposition that is not differentiated (its derivative is infinite at equal
@@ -153,18 +154,18 @@ class RotationGroup(LieGroup):
         second derivatives. For rotations up to rounding ``polish`` is cheaper.
 
         Args:
-            M: Matrices, shape (..., 3, 3).
+            x: Matrices, shape (..., 3, 3).
 
         Returns:
-            Rotations, shape (..., 3, 3); NaN where no rotation is nearest, as for M = 0.
+            Rotations, shape (..., 3, 3); NaN where no rotation is nearest, as for x = 0.
         """
-        self._require_element(M, "M")
-        u, _, vt = torch.linalg.svd(M.detach())
+        self._require_element(x, "x")
+        u, _, vt = torch.linalg.svd(x.detach())
         sign = torch.linalg.det(product(u, vt)).sign().unsqueeze(-1).unsqueeze(-1)
         rotation = product(torch.cat((u[..., :2], u[..., 2:] * sign), -1), vt)
-        eye = torch.eye(3, dtype=M.dtype, device=M.device)
+        eye = torch.eye(3, dtype=x.dtype, device=x.device)
         for _ in range(2):
-            stretch = product(rotation.mT, M)
+            stretch = product(rotation.mT, x)
             trace = stretch.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
             slope = trace * eye - 0.5 * (stretch + stretch.mT)
             turn = torch.linalg.solve_ex(slope, 2 * _rotation.vee(stretch))[0]
@@ -185,30 +186,29 @@ class RotationGroup(LieGroup):
         self._require_element(g, "g")
         return 1.5 * g - 0.5 * product(g, product(g.mT, g))
 
-    def residual(self, g: Tensor) -> Tensor:
-        """Compute the larger of max |g^T g - I| and |det g - 1|, shape (...)."""
-        self._require_element(g, "g")
-        eye = torch.eye(3, dtype=g.dtype, device=g.device)
-        orthogonality = (product(g.mT, g) - eye).abs().amax((-2, -1))
-        return torch.maximum(orthogonality, (torch.linalg.det(g) - 1).abs())
+    def residual(self, x: Tensor) -> Tensor:
+        """Compute the larger of max |x^T x - I| and |det x - 1|, shape (...)."""
+        self._require_element(x, "x")
+        eye = torch.eye(3, dtype=x.dtype, device=x.device)
+        orthogonality = (product(x.mT, x) - eye).abs().amax((-2, -1))
+        return torch.maximum(orthogonality, (torch.linalg.det(x) - 1).abs())
 
     def from_quaternion(self, q_xyzw: Tensor) -> Tensor:
         """Compute the rotation matrix of a non-zero quaternion (x, y, z, w), (..., 4) to (..., 3, 3)."""
         require_last(q_xyzw, 4, "q_xyzw", "quaternions x, y, z, w")
         return _rotation.matrix_from_any(q_xyzw)
 
-    def to_quaternion(self, g: Tensor) -> Tensor:
+    def to_quaternion(self, g: Tensor, *, check: bool = True) -> Tensor:
         """Compute the unit quaternion (x, y, z, w), w >= 0, of a rotation matrix, (..., 4)."""
-        self._require_element(g, "g")
+        self._require_member(g, "g", check)
         q = _rotation.flip(_rotation.candidate_from_matrix(g))
         return q * _scalar.squared_norm(q).rsqrt()
 
-    def _sine_cosine(self, g: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Axis times sine, (..., 3), and cosine, (..., 1), of the angle of g^-1 h."""
-        self._require_element(g, "g")
-        self._require_element(h, "h")
-        sine = 0.5 * cross(h, g).sum(-2)  # rows: the axial vector of g^T h without the product
-        return sine, 0.5 * (g * h).flatten(-2).sum(-1, keepdim=True) - 0.5
+    def _sine_cosine(self, x: Tensor, y: Tensor, check: bool) -> tuple[Tensor, Tensor]:
+        """Axis times sine, (..., 3), and cosine, (..., 1), of the angle of x^-1 y."""
+        self._require_pair(x, "x", y, "y", check)
+        sine = 0.5 * cross(y, x).sum(-2)  # rows: the axial vector of x^T y without the product
+        return sine, 0.5 * (x * y).flatten(-2).sum(-1, keepdim=True) - 0.5
 
 
 SO3 = RotationGroup()

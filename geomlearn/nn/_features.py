@@ -33,7 +33,7 @@ def quaternion_features(q: tuple[Tensor, ...], sign: float) -> Tensor:
     Returns:
         ``(..., 4)`` or ``(..., 7)``.
     """
-    quaternion = sign * SO3.to_quaternion(q[-1])
+    quaternion = sign * SO3.to_quaternion(q[-1], check=False)
     return quaternion if len(q) == 1 else _join(q[0], quaternion)
 
 

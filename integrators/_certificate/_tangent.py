@@ -60,7 +60,7 @@ def local(space: StateSpace, origin: Tensor, y: Tensor) -> Tensor:
         if part.manifold is None:
             blocks.append((view[part.name] - base[part.name]).reshape(*y.shape[:-1], -1))
         else:
-            blocks.append(part.manifold.minus(view[part.name], base[part.name]))
+            blocks.append(part.manifold.minus(view[part.name], base[part.name], check=False))
     return torch.cat(blocks, dim=-1)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lie import LieGroup
+from lie import MatrixLieGroup
 
 from .._state import Part, StateSpace, vector
 from ._forced import Coefficients, ForcedIntegrator
@@ -59,7 +59,7 @@ class GroupVariationalIntegrator(ForcedIntegrator):
 
     def __init__(
         self,
-        group: LieGroup,
+        group: MatrixLieGroup,
         h: float,
         inertia: ArrayLike | nn.Module,
         potential: Callable[..., Tensor] | None = None,
@@ -72,7 +72,7 @@ class GroupVariationalIntegrator(ForcedIntegrator):
         """Fill the slots; each takes a constant or a module.
 
         Args:
-            group: Any ``lie.LieGroup``.
+            group: Any ``lie.MatrixLieGroup``.
             h: Step in seconds.
             inertia: ``I`` ``(dim, dim)``, symmetric positive definite, or a module that returns it when
                 called without arguments.
@@ -87,11 +87,11 @@ class GroupVariationalIntegrator(ForcedIntegrator):
         Raises:
             ValueError: If a number is out of range, a shape is wrong, the inertia depends on the
                 configuration or the group has no such retraction.
-            TypeError: If ``group`` is no ``lie.LieGroup``, or dtypes are mixed.
+            TypeError: If ``group`` is no ``lie.MatrixLieGroup``, or dtypes are mixed.
         """
         super().__init__()
-        if not isinstance(group, LieGroup):
-            raise TypeError(f"group: expected a lie.LieGroup, such as lie.SE3, got {type(group).__name__}")
+        if not isinstance(group, MatrixLieGroup):
+            raise TypeError(f"group: expected a group of matrices, such as lie.SE3, got {group!r}")
         self._set_scheme(h, alpha, force_split)
         self.kinetic = GroupKinetic(group, retraction or ("cayley" if group.cayley_closed else "exp"))
         self.group, self.rows = group, group.dim

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lie import LieGroup
+from lie import MatrixLieGroup
 
 from ._kinetic import DiscreteKinetic, apply
 
@@ -25,7 +25,7 @@ class GroupKinetic(DiscreteKinetic):
 
     admits = float("inf")
 
-    def __init__(self, group: LieGroup, retraction: str) -> None:
+    def __init__(self, group: MatrixLieGroup, retraction: str) -> None:
         """Choose group and retraction.
 
         Args:

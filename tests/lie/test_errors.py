@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from lie import SE3, SO3, LieGroup, quaternion
+from lie import SE3, SO3, MatrixLieGroup, quaternion
 
 
 def test_shapes_are_refused_by_name():
@@ -28,7 +28,7 @@ def test_shapes_are_refused_by_name():
         (lambda: quaternion.multiply(four, torch.zeros(3)), r"b must have shape \(\.\.\., 4\)"),
         (lambda: quaternion.exp(four), r"phi must have shape \(\.\.\., 3\)"),
         (lambda: SO3.vee(torch.zeros(3, 2)), r"X must be SO3"),
-        (lambda: SO3.squared_distance(eye, torch.eye(4)), r"h must be SO3"),
+        (lambda: SO3.squared_distance(eye, torch.eye(4)), r"y must be SO3"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
@@ -42,7 +42,7 @@ def test_other_dtypes_are_refused(dtype):
 
 
 def test_a_basis_of_the_wrong_shape_is_refused():
-    class Broken(LieGroup):
+    class Broken(MatrixLieGroup):
         name, dim, matrix_dim = "Broken", 2, 3
 
         def basis(self, dtype, device=None):
@@ -102,8 +102,9 @@ def test_nothing_made_inside_a_transform_or_inference_outlives_it():
 def test_values_that_are_not_numbers_show():
     nan = torch.full((3,), torch.nan)
     assert bool(SO3.exp(nan).isnan().any())
-    assert bool(SO3.log(torch.full((3, 3), torch.nan)).isnan().any())
-    assert bool(SO3.squared_distance(torch.eye(3), torch.full((3, 3), torch.nan)).isnan())
+    matrix = torch.full((3, 3), torch.nan)
+    assert bool(SO3.log(matrix, check=False).isnan().any())
+    assert bool(SO3.squared_distance(torch.eye(3), matrix, check=False).isnan())
 
 
 def test_groups_are_named_and_can_be_copied():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lie import SE3, SO3, LieGroup
-from lie.testing import LieGroupSuite
+from lie import SE3, SO3, MatrixLieGroup
+from lie.testing import MatrixLieGroupSuite
 
 
-class Heisenberg(LieGroup):
+class Heisenberg(MatrixLieGroup):
     """Upper unitriangular 3 x 3 matrices, known by its basis alone."""
 
     name, dim, matrix_dim = "Heisenberg", 3, 3
@@ -21,7 +21,7 @@ class Heisenberg(LieGroup):
         return basis
 
 
-class SpecialLinear(LieGroup):
+class SpecialLinear(MatrixLieGroup):
     """SL(3), whose Cayley transform leaves the group, in a basis that is not orthonormal."""
 
     name, dim, matrix_dim = "SL3", 8, 3
@@ -36,20 +36,20 @@ class SpecialLinear(LieGroup):
         return basis
 
 
-class TestSO3(LieGroupSuite):
+class TestSO3(MatrixLieGroupSuite):
     group = SO3
 
 
-class TestSE3(LieGroupSuite):
+class TestSE3(MatrixLieGroupSuite):
     group = SE3
     point_dim = 3
 
 
-class TestHeisenberg(LieGroupSuite):
+class TestHeisenberg(MatrixLieGroupSuite):
     group = Heisenberg()
     compiled = ("exp", "inverse", "Ad", "ad", "left_jacobian")
 
 
-class TestSpecialLinear(LieGroupSuite):
+class TestSpecialLinear(MatrixLieGroupSuite):
     group = SpecialLinear()
     compiled = ("exp", "inverse", "Ad", "ad", "left_jacobian")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from integrators import LinearPotential, PlanarIntegrator, RigidBodyIntegrator
-from lie import SE3, SO3, LieGroup
+from lie import SE3, SO3, MatrixLieGroup
 
 from ._bodies import DOUBLE, FULL_INERTIA, free_start
 
@@ -66,7 +66,7 @@ def test_refused_arguments(arguments, message):
 
 
 def test_other_groups_are_refused():
-    class Plane(LieGroup):
+    class Plane(MatrixLieGroup):
         name = "Plane"
         dim = 1
         matrix_dim = 2
