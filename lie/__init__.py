@@ -21,20 +21,36 @@ from ._converters import (
     tangent_rot_trans_from_trans_rot,
     tangent_trans_rot_from_rot_trans,
 )
+from ._euclidean import Euclidean
 from ._group import LieGroup
 from ._manifold import Manifold
 from ._matrix_group import MatrixLieGroup
+from ._power import Power
+from ._product import Product
 from ._riemannian import RiemannianManifold
+from ._se2 import SE2
 from ._se3 import SE3
+from ._se23 import SE23
+from ._sim3 import Sim3
+from ._so2 import SO2
 from ._so3 import SO3
+from ._unit_quaternion import UnitQuaternion
 
 __all__ = [
+    "SE2",
     "SE3",
+    "SE23",
+    "SO2",
     "SO3",
+    "Euclidean",
     "LieGroup",
     "Manifold",
     "MatrixLieGroup",
+    "Power",
+    "Product",
     "RiemannianManifold",
+    "Sim3",
+    "UnitQuaternion",
     "quat_wxyz_from_xyzw",
     "quat_xyzw_from_wxyz",
     "quaternion",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from ._barycentre import exponential_barycentre
 from ._checks import require_last, require_one_device
 from ._linalg import apply
 from ._manifold import Manifold
+
+if TYPE_CHECKING:
+    from ._power import Power
 
 
 class LieGroup(Manifold):
@@ -27,11 +31,19 @@ class LieGroup(Manifold):
         name: Name used in messages.
         dim: Number of tangent coordinates.
         element_shape: Trailing dimensions of an element.
+        point_shape: Trailing dimensions of the points that ``act`` moves.
         cayley_closed: Whether the Cayley transform maps the algebra into the group, as it does for quadratic
             groups {M : M^T P M = P}. False refuses the Cayley operations.
     """
 
+    point_shape: tuple[int, ...]
     cayley_closed: bool = False
+
+    def __pow__(self, count: int) -> Power:
+        """Give the direct product of ``count`` copies of the group."""
+        from ._power import Power
+
+        return Power(self, count)
 
     # Algebra and coordinates
 
@@ -71,7 +83,7 @@ class LieGroup(Manifold):
 
     @abstractmethod
     def act(self, g: Tensor, points: Tensor) -> Tensor:
-        """Move points (..., k) by g, leading dimensions broadcast."""
+        """Move points (..., *point_shape) by g, leading dimensions broadcast."""
 
     @abstractmethod
     def exp(self, xi: Tensor) -> Tensor:
@@ -204,3 +216,12 @@ class LieGroup(Manifold):
                 f"The Cayley transform does not map the algebra of {self.name} into the group; use exp. "
                 "A group for which it does sets cayley_closed = True."
             )
+
+    def _require_cayley_solved(self, u: Tensor, check: bool) -> Tensor:
+        if check:
+            good = (u.detach().abs() < 1 / torch.finfo(u.dtype).eps).all(-1)
+            reason = (
+                f"has the eigenvalue -1, where the Cayley transform of {self.name} has no inverse: use log."
+            )
+            self._refuse_unsolved(u, good, "g", reason)
+        return u

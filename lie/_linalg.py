@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -95,3 +97,34 @@ def cross(a: Tensor, b: Tensor) -> Tensor:
     if a.ndim != b.ndim:
         a, b = torch.broadcast_tensors(a, b)
     return torch.linalg.cross(a, b)
+
+
+def block_diagonal(blocks: Sequence[Tensor]) -> Tensor:
+    """Set square matrices on the diagonal of one that is zero elsewhere.
+
+    Args:
+        blocks: Matrices (..., n_i, n_i) of equal leading dimensions, one or more.
+
+    Returns:
+        The matrix, shape (..., n, n), n the sum of the n_i.
+    """
+    size = sum(block.shape[-1] for block in blocks)
+    rows, start = [], 0
+    for block in blocks:
+        stop = start + block.shape[-1]
+        rows.append(F.pad(block, (start, size - stop)))
+        start = stop
+    return torch.cat(rows, -2)
+
+
+def repeated_diagonal(blocks: Tensor) -> Tensor:
+    """Set N matrices of equal size on the diagonal of one that is zero elsewhere.
+
+    Args:
+        blocks: Matrices, shape (..., N, n, n).
+
+    Returns:
+        The matrix, shape (..., N n, N n).
+    """
+    spread = torch.diag_embed(blocks.movedim(-3, -1), dim1=-4, dim2=-2)
+    return spread.flatten(-4, -3).flatten(-2)

@@ -44,6 +44,7 @@ class RigidMotionGroup(MatrixLieGroup):
     name = "SE3"
     dim = 6
     matrix_dim = 4
+    point_shape = (3,)
     cayley_closed = True
 
     def basis(self, dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
@@ -127,6 +128,7 @@ class RigidMotionGroup(MatrixLieGroup):
         self._require_element(g, "g")
         self._require_tangent(mu, "mu")
         require_one_device(g, "g", mu, "mu")
+        require_one_device(g, "g", mu, "mu")
         p, momentum = mu[..., :3], mu[..., 3:]
         back = g[..., :3, :3].mT
         return torch.cat((apply(back, p), apply(back, momentum - cross(g[..., :3, 3], p))), -1)
@@ -135,6 +137,7 @@ class RigidMotionGroup(MatrixLieGroup):
         """Compute (p x omega, L x omega + p x v) for xi = (v, omega) and mu = (p, L), (..., 6)."""
         self._require_tangent(xi, "xi")
         self._require_tangent(mu, "mu")
+        require_one_device(xi, "xi", mu, "mu")
         v, omega, p, momentum = xi[..., :3], xi[..., 3:], mu[..., :3], mu[..., 3:]
         return torch.cat((cross(p, omega), cross(momentum, omega) + cross(p, v)), -1)
 

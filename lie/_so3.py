@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import _rotation, _scalar
-from ._checks import require_last
+from ._checks import require_last, require_one_device
 from ._constants import Series
 from ._linalg import cross, product
 from ._matrix_group import MatrixLieGroup
@@ -71,6 +71,7 @@ class RotationGroup(MatrixLieGroup):
         """Compute mu x xi, (..., 3): the free rigid body obeys mu' = mu x omega in the body frame."""
         self._require_tangent(xi, "xi")
         self._require_tangent(mu, "mu")
+        require_one_device(xi, "xi", mu, "mu")
         return cross(mu, xi)
 
     def left_jacobian(self, xi: Tensor) -> Tensor:

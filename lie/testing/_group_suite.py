@@ -21,7 +21,6 @@ class LieGroupSuite(Comparison):
 
     Attributes:
         group: The group.
-        point_dim: Size of the points that ``act`` moves; None means the last dimension of an element.
         radius: Largest length of tangents drawn; exp must be one-to-one on the ball of twice this radius.
         stranger: Number that, as the first entry of the identity, makes it leave the group; None where there
             is none.
@@ -30,7 +29,6 @@ class LieGroupSuite(Comparison):
     """
 
     group: LieGroup
-    point_dim: int | None = None
     radius: float = 1.2
     stranger: float | None = 1.5
     compiled: tuple[str, ...] = (
@@ -63,8 +61,8 @@ class LieGroupSuite(Comparison):
 
     def points(self, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
         """Draw points that the group moves."""
-        size = self.group.element_shape[-1] if self.point_dim is None else self.point_dim
-        return torch.randn(*shape, size, generator=torch.Generator().manual_seed(5), dtype=dtype)
+        full = (*shape, *self.group.point_shape)
+        return torch.randn(full, generator=torch.Generator().manual_seed(5), dtype=dtype)
 
     def _call(self, operation: str) -> Callable[[Tensor], Tensor]:
         function: Callable[[Tensor], Tensor] = getattr(self.group, operation)
@@ -264,7 +262,7 @@ class LieGroupSuite(Comparison):
             torch.linspace(1, 2, 3, dtype=torch.float64).requires_grad_(),
         )
         assert torch.autograd.gradcheck(mean, inputs)
-        assert torch.autograd.gradgradcheck(mean, inputs)
+        assert torch.autograd.gradgradcheck(mean, inputs, fast_mode=True)
 
     @dtypes
     def test_projection_keeps_elements_and_mends_neighbours(self, dtype: torch.dtype) -> None:
@@ -283,22 +281,22 @@ class LieGroupSuite(Comparison):
         first = (1, 2, *(0 for _ in self.group.element_shape))
         g = good.clone()
         g[first] = torch.nan
-        with pytest.raises(ValueError, match=r"pose\[1, 2\].*finite"):
+        with pytest.raises(ValueError, match=r"pose\[1, 2[],].*finite"):
             self.group.check(g, "pose")
-        with pytest.raises(ValueError, match=r"g\[1, 2\].*finite"):
+        with pytest.raises(ValueError, match=r"g\[1, 2[],].*finite"):
             self.group.log(g)
         self.group.log(g, check=False)
         if self.stranger is None:
             return
         g[first] = self.stranger
-        with pytest.raises(ValueError, match=r"pose\[1, 2\].*defect.*project"):
+        with pytest.raises(ValueError, match=r"pose\[1, 2[],].*defect.*project"):
             self.group.check(g, "pose")
         for call in (
             self.group.log,
             lambda g: self.group.distance(good, g),
             lambda g: self.group.minus(g, good),
         ):
-            with pytest.raises(ValueError, match=r"[ghy]\[1, 2\].*defect.*project"):
+            with pytest.raises(ValueError, match=r"[ghy]\[1, 2[],].*defect.*project"):
                 call(g)
         self.group.log(g, check=False)
 

@@ -42,7 +42,6 @@ class TestSO3(MatrixLieGroupSuite):
 
 class TestSE3(MatrixLieGroupSuite):
     group = SE3
-    point_dim = 3
 
 
 class TestHeisenberg(MatrixLieGroupSuite):
