@@ -150,7 +150,7 @@ def d(x: Tensor) -> Tensor:
     """
     small, xs, xc, theta = _split(x)
     half = 0.5 * theta
-    return torch.where(small, _D_ONLY(xs), (1 - half / half.tan()) / xc)
+    return torch.where(small, _D_ONLY(xs), (1 - half * half.cos() / half.sin()) / xc)
 
 
 def d_slope(x: Tensor) -> tuple[Tensor, Tensor]:
