@@ -86,7 +86,7 @@ class SimilarityGroup(MatrixLieGroup):
         return self._assemble(scale[..., None, None] * R, t)
 
     def exp(self, xi: Tensor) -> Tensor:
-        """Compute the scale e^sigma, the rotation by phi and the translation V rho, (..., 7) to (..., 4, 4)."""
+        """Compute scale e^sigma, the rotation by phi and translation V rho, (..., 7) to (..., 4, 4)."""
         self._require_tangent(xi, "xi")
         rho, phi, sigma = xi.split((3, 3, 1), -1)
         v = _similarity.translation(sigma, _scalar.squared_norm(phi))
