@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ._checks import require_one_device
 from ._constants import is_readable
-from ._linalg import promote
+from ._linalg import promote, solve
 
 if TYPE_CHECKING:
     from ._group import LieGroup
@@ -80,7 +80,7 @@ def exponential_barycentre(group: LieGroup, points: Tensor, weights: Tensor | No
         share = weights.unsqueeze(-1)
         average = (share * logs).sum(-2)
         slope = (share.unsqueeze(-1) * group.left_jacobian_inverse(logs)).sum(-3)
-        newton = torch.linalg.solve_ex(slope, average.unsqueeze(-1))[0].squeeze(-1)
+        newton = solve(slope, average.unsqueeze(-1)).squeeze(-1)
         size = average.detach().abs().amax(-1, keepdim=True)
         return group.plus(mean, torch.where(size < _NEAR, newton, average)), size
 

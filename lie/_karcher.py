@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ._barycentre import normalised_weights
 from ._constants import is_plain, is_readable
+from ._linalg import solve
 
 if TYPE_CHECKING:
     from ._riemannian import RiemannianManifold
@@ -94,5 +95,5 @@ def _attach(space: RiemannianManifold, mean: Tensor, points: Tensor, weights: Te
     flat = mean.reshape(-1, *shape), points.reshape(-1, count, *shape), weights.reshape(-1, count)
     matrices = torch.vmap(system)(*(part.detach() for part in flat))
     rest = torch.vmap(pull)(*flat).reshape(-1, size, 1)
-    step = torch.linalg.solve_ex(matrices, rest)[0].reshape(*batch, *shape)
+    step = solve(matrices, rest).reshape(*batch, *shape)
     return space.exp(mean, step)

@@ -128,3 +128,21 @@ def repeated_diagonal(blocks: Tensor) -> Tensor:
     """
     spread = torch.diag_embed(blocks.movedim(-3, -1), dim1=-4, dim2=-2)
     return spread.flatten(-4, -3).flatten(-2)
+
+
+def solve(a: Tensor, b: Tensor) -> Tensor:
+    """Solve a x = b by the inverse and one step of refinement, as accurate as elimination.
+
+    ``torch.linalg.solve``, ``det`` and what else keeps LU factors have wrong forward derivatives under nested
+    ``vmap``, as in ``vmap(hessian(f))``, up to torch 2.13 at least; those of the inverse are right.
+
+    Args:
+        a: Matrix, shape (..., n, n).
+        b: Right sides, shape (..., n, k).
+
+    Returns:
+        The solution, shape (..., n, k); not finite where a pivot vanishes.
+    """
+    inverse = torch.linalg.inv_ex(a)[0]
+    x = product(inverse, b)
+    return x + product(inverse, b - product(a, x))

@@ -179,7 +179,8 @@ class PlanarRotationGroup(MatrixLieGroup):
         self._require_element(x, "x")
         eye = torch.eye(2, dtype=x.dtype, device=x.device)
         orthogonality = (product(x.mT, x) - eye).abs().amax((-2, -1))
-        return torch.maximum(orthogonality, (torch.linalg.det(x) - 1).abs())
+        determinant = x[..., 0, 0] * x[..., 1, 1] - x[..., 0, 1] * x[..., 1, 0]
+        return torch.maximum(orthogonality, (determinant - 1).abs())
 
 
 SO2 = PlanarRotationGroup()

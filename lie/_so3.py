@@ -10,7 +10,7 @@ from torch import Tensor
 from . import _rotation, _scalar
 from ._checks import require_last, require_one_device
 from ._constants import Series
-from ._linalg import cross, product
+from ._linalg import cross, product, solve
 from ._matrix_group import MatrixLieGroup
 
 # arcsin(s)^2 / s^2 as a series in s^2
@@ -169,7 +169,7 @@ class RotationGroup(MatrixLieGroup):
             stretch = product(rotation.mT, x)
             trace = stretch.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
             slope = trace * eye - 0.5 * (stretch + stretch.mT)
-            turn = torch.linalg.solve_ex(slope, 2 * _rotation.vee(stretch))[0]
+            turn = solve(slope, 2 * _rotation.vee(stretch).unsqueeze(-1)).squeeze(-1)
             rotation = product(rotation, self.exp(turn))
         return rotation
 
@@ -192,7 +192,8 @@ class RotationGroup(MatrixLieGroup):
         self._require_element(x, "x")
         eye = torch.eye(3, dtype=x.dtype, device=x.device)
         orthogonality = (product(x.mT, x) - eye).abs().amax((-2, -1))
-        return torch.maximum(orthogonality, (torch.linalg.det(x) - 1).abs())
+        determinant = (x[..., 0, :] * torch.linalg.cross(x[..., 1, :], x[..., 2, :])).sum(-1)
+        return torch.maximum(orthogonality, (determinant - 1).abs())
 
     def from_quaternion(self, q_xyzw: Tensor) -> Tensor:
         """Compute the rotation matrix of a non-zero quaternion (x, y, z, w), (..., 4) to (..., 3, 3)."""
