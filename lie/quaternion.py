@@ -11,9 +11,9 @@ from torch import Tensor
 
 from . import _rotation
 from ._checks import require_last, require_matrix
-from ._converters import quat_wxyz_from_xyzw, quat_xyzw_from_wxyz
 from ._linalg import cross, promote
 from ._scalar import squared_norm
+from .convert import quat_wxyz_from_xyzw, quat_xyzw_from_wxyz
 
 __all__ = [
     "canonical",
