@@ -14,13 +14,7 @@ rotation); quaternions are x, y, z, w. Everything differentiates in reverse and 
 is checked by ``lie.testing``.
 """
 
-from . import quaternion
-from ._converters import (
-    quat_wxyz_from_xyzw,
-    quat_xyzw_from_wxyz,
-    tangent_rot_trans_from_trans_rot,
-    tangent_trans_rot_from_rot_trans,
-)
+from . import convert, quaternion
 from ._euclidean import Euclidean
 from ._group import LieGroup
 from ._manifold import Manifold
@@ -35,6 +29,12 @@ from ._sim3 import Sim3
 from ._so2 import SO2
 from ._so3 import SO3
 from ._unit_quaternion import UnitQuaternion
+from .convert import (
+    quat_wxyz_from_xyzw,
+    quat_xyzw_from_wxyz,
+    tangent_rot_trans_from_trans_rot,
+    tangent_trans_rot_from_rot_trans,
+)
 
 __all__ = [
     "SE2",
@@ -51,6 +51,7 @@ __all__ = [
     "RiemannianManifold",
     "Sim3",
     "UnitQuaternion",
+    "convert",
     "quat_wxyz_from_xyzw",
     "quat_xyzw_from_wxyz",
     "quaternion",
