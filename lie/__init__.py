@@ -28,6 +28,7 @@ from ._se23 import SE23
 from ._sim3 import Sim3
 from ._so2 import SO2
 from ._so3 import SO3
+from ._sphere import Sphere
 from ._unit_quaternion import UnitQuaternion
 from .convert import (
     quat_wxyz_from_xyzw,
@@ -50,6 +51,7 @@ __all__ = [
     "Product",
     "RiemannianManifold",
     "Sim3",
+    "Sphere",
     "UnitQuaternion",
     "convert",
     "quat_wxyz_from_xyzw",
