@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_SUMMED_TERMS = 64
+
 
 def _reduced_precision() -> bool:
     return torch.compiler.is_compiling() or torch.get_float32_matmul_precision() != "highest"
@@ -33,6 +35,8 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     """Multiply matrices in the full precision of their dtype.
 
     Autocast and reduced float32 matrix products (TF32, bfloat16) would leave three digits of a rotation.
+    The way around the latter takes memory of the third power, so float32 products of more than 64 terms obey
+    ``torch.set_float32_matmul_precision``.
 
     Args:
         a: Shape (..., n, k).
@@ -42,8 +46,24 @@ def product(a: Tensor, b: Tensor) -> Tensor:
         The product, shape (..., n, m).
     """
     a, b = promote(a, b)
-    if a.dtype == torch.float32 and _reduced_precision():
+    if a.dtype == torch.float32 and a.shape[-1] <= _SUMMED_TERMS and _reduced_precision():
         return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2)
+    return wide_product(a, b)
+
+
+def wide_product(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply matrices that may be large.
+
+    Autocast does not reach the product; in float32 it obeys ``torch.set_float32_matmul_precision``.
+
+    Args:
+        a: Shape (..., n, k).
+        b: Shape (..., k, m).
+
+    Returns:
+        The product, shape (..., n, m).
+    """
+    a, b = promote(a, b)
     if torch.is_autocast_enabled(a.device.type):
         with torch.autocast(a.device.type, enabled=False):
             return a @ b
