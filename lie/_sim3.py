@@ -184,8 +184,10 @@ class SimilarityGroup(MatrixLieGroup):
     def _split(g: Tensor) -> tuple[Tensor, Tensor]:
         """Scale (..., 1, 1) and rotation of the upper left block."""
         block = g[..., :3, :3]
-        scale = ((block * block).sum((-2, -1), keepdim=True) / 3).sqrt()
-        return scale, block / scale
+        size = block.detach().abs().amax((-2, -1), keepdim=True)
+        near_one = block / size  # squares of scales beyond 1e19 would overflow in float32
+        length = ((near_one * near_one).sum((-2, -1), keepdim=True) / 3).sqrt()
+        return size * length, near_one / length
 
     @staticmethod
     def _assemble(block: Tensor, t: Tensor) -> Tensor:

@@ -157,6 +157,19 @@ def test_parts_of_a_similarity() -> None:
     assert mixed.dtype == torch.float64
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_scales_whose_squares_are_beyond_single_precision(scale: float) -> None:
+    rotation = SO3.random(5, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
+    g = Sim3.from_parts(rotation, torch.ones(3), torch.full((5,), scale))
+    Sim3.check(g)
+    torch.testing.assert_close(Sim3.scale(g), torch.full((5,), scale), rtol=4e-7, atol=0)
+    xi = Sim3.log(g)
+    torch.testing.assert_close(xi[:, 6], torch.full((5,), math.log(scale)), rtol=4e-7, atol=0)
+    torch.testing.assert_close(xi[:, 3:6], SO3.log(rotation), rtol=0, atol=1e-6)
+    there_and_back = Sim3.compose(Sim3.inverse(g), g)[:, :3, :3]
+    torch.testing.assert_close(there_and_back, torch.eye(3).expand(5, 3, 3), rtol=0, atol=1e-6)
+
+
 def test_the_cayley_transform_leaves_the_similarities() -> None:
     """It maps sigma + i theta across the axis and sigma along it to factors of different modulus."""
     u = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.5], dtype=torch.float64)
