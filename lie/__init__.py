@@ -16,6 +16,7 @@ is checked by ``lie.testing``.
 
 from . import convert, quaternion
 from ._euclidean import Euclidean
+from ._factors import StructuredFactor, structured_factor
 from ._group import LieGroup
 from ._manifold import Manifold
 from ._matrix_group import MatrixLieGroup
@@ -52,11 +53,13 @@ __all__ = [
     "RiemannianManifold",
     "Sim3",
     "Sphere",
+    "StructuredFactor",
     "UnitQuaternion",
     "convert",
     "quat_wxyz_from_xyzw",
     "quat_xyzw_from_wxyz",
     "quaternion",
+    "structured_factor",
     "tangent_rot_trans_from_trans_rot",
     "tangent_trans_rot_from_rot_trans",
 ]

@@ -1,0 +1,37 @@
+"""Approximations h of the exponential with which a factor A moves to A h(N)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._linalg import product, solve
+
+TRUNCATIONS = ("exp", "h2", "h1", "cayley")
+
+
+def moved(a: Tensor, n: Tensor, h: str) -> Tensor:
+    """Compute A h(N).
+
+    Args:
+        a: Matrix A, shape (..., n, n).
+        n: Matrix N, shape (..., n, n).
+        h: One of ``TRUNCATIONS``.
+
+    Returns:
+        The product, shape (..., n, n).
+
+    Raises:
+        ValueError: If h is another word.
+    """
+    if h == "exp":
+        return product(a, torch.linalg.matrix_exp(n))
+    if h == "h1":
+        return a + product(a, n)
+    if h == "h2":
+        first = product(a, n)
+        return a + first + 0.5 * product(first, n)
+    if h == "cayley":
+        eye = torch.eye(n.shape[-1], dtype=n.dtype, device=n.device)
+        return a + product(a, solve(eye - 0.5 * n, n))
+    raise ValueError(f"h must be one of {', '.join(map(repr, TRUNCATIONS))}, got {h!r}.")
