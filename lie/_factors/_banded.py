@@ -12,7 +12,7 @@ from ._table import Table
 
 
 class BandedFactor(StructuredFactor):
-    r"""Triangular matrices with few diagonals, or such Toeplitz matrices: SPD matrices tau with a band.
+    """Triangular matrices with few diagonals, or such Toeplitz matrices: SPD matrices tau with a band.
 
     Products leave the band, so A h(N) is refused. The set of tau = A A^T is a manifold all the same (without
     ties, of all SPD matrices of that bandwidth, as a Cholesky factor keeps a band), with the tangent space

@@ -17,7 +17,7 @@ from ._truncation import moved
 
 
 class StructuredFactor(Structure):
-    r"""A group G of matrices A with a linear pattern, which parametrises the SPD matrices tau = A A^T.
+    """A group G of matrices A with a linear pattern, which parametrises the SPD matrices tau = A A^T.
 
     Made by ``lie.structured_factor``. At a point A the chart is tau(N) = A h(N) h(N)^T A^T, with N in the
     tangent space V: the pattern of A, symmetric where entries (i, j) and (j, i) are both in the pattern. The
@@ -155,20 +155,20 @@ class StructuredFactor(Structure):
     # Moving A
 
     def chart(self, A: Tensor, N: Tensor, h: str = "h2") -> Tensor:
-        r"""Compute A h(N), (..., n, n).
+        """Compute A h(N), (..., n, n).
 
         ========  =======================  ================  =============================================
         h         h(N)                     error of tau(N)   invertible
         ========  =======================  ================  =============================================
         "exp"     expm(N)                  none              always
-        "h2"      I + N + N^2 / 2          O(\|N\|^3)          always: N in V has real eigenvalues x, and
+        "h2"      I + N + N^2 / 2          O(N^3)            always: N in V has real eigenvalues x, and
                                                              1 + x + x^2/2 >= 1/2
-        "h1"      I + N                    O(\|N\|^2)          but for an eigenvalue -1; surely if the
+        "h1"      I + N                    O(N^2)            but for an eigenvalue -1; surely if the
                                                              Frobenius norm of N is below 1
-        "cayley"  (I - N/2)^-1 (I + N/2)   O(\|N\|^3)          but for an eigenvalue -2; undefined at 2
+        "cayley"  (I - N/2)^-1 (I + N/2)   O(N^3)            but for an eigenvalue -2; undefined at 2
         ========  =======================  ================  =============================================
 
-        A negative eigenvalue x of N shrinks that direction, \|h(x)\| < 1, for x > -2 only, with "h1" and
+        A negative eigenvalue x of N shrinks that direction, |h(x)| < 1, for x > -2 only, with "h1" and
         "h2" alike: keep the norm of a step below 2.
 
         Args:

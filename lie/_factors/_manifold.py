@@ -17,7 +17,7 @@ from ._truncation import TRUNCATIONS
 
 
 class StructuredSPD(Manifold):
-    r"""The SPD matrices tau = A A^T with a structured factor A, given by their factors (..., n, n).
+    """The SPD matrices tau = A A^T with a structured factor A, given by their factors (..., n, n).
 
     Made by ``lie.SPD(n, structure=...)``. Two factors with equal A A^T are the same point. Tangents N
     (..., n, n) are elements of the structure's space V, seen in the frame of their point: N at A is the

@@ -66,7 +66,7 @@ NO_GROUPS["symmetric_toeplitz"] = NO_GROUPS["toeplitz"]
 
 
 def structured_factor(name: str, n: int, **options: object) -> StructuredFactor:
-    r"""Make the geometry of a structured factor A of SPD matrices tau = A A^T.
+    """Make the geometry of a structured factor A of SPD matrices tau = A A^T.
 
     =========================  ========================================  ====================================
     name                       factors A                                 matrices tau

@@ -1,4 +1,4 @@
-r"""The linear pattern of a factor, and the one projection rule that every structure obeys.
+"""The linear pattern of a factor, and the one projection rule that every structure obeys.
 
 A pattern gives each entry of an n x n matrix the number of the parameter that stands there: entries of equal
 number are tied, entries of number -1 are zero. The tangent space V takes the entries (i, j) and (j, i)
