@@ -87,6 +87,20 @@ def spectral(function: Scalar, X: Tensor) -> Tensor:
     return assemble(function, X, d, V, function.value(d))
 
 
+def spectral_value(function: Scalar, X: Tensor) -> Tensor:
+    """Compute f(X) without derivatives.
+
+    Args:
+        function: The function f.
+        X: Symmetric, shape (..., n, n).
+
+    Returns:
+        The matrix function, shape (..., n, n).
+    """
+    d, V = decompose(X)
+    return product(V * function.value(d).unsqueeze(-2), V.mT)
+
+
 def logarithm(X: Tensor, excess: Tensor | None = None) -> Tensor:
     """Compute log X with relative accuracy near the identity.
 
