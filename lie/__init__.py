@@ -14,7 +14,7 @@ rotation); quaternions are x, y, z, w. Everything differentiates in reverse and 
 is checked by ``lie.testing``.
 """
 
-from . import convert, quaternion
+from . import convert, quaternion, symmetric
 from ._euclidean import Euclidean
 from ._factors import StructuredFactor, structured_factor
 from ._group import LieGroup
@@ -29,6 +29,7 @@ from ._se23 import SE23
 from ._sim3 import Sim3
 from ._so2 import SO2
 from ._so3 import SO3
+from ._spd import SPD, SPDManifold
 from ._sphere import Sphere
 from ._unit_quaternion import UnitQuaternion
 from .convert import (
@@ -44,6 +45,7 @@ __all__ = [
     "SE23",
     "SO2",
     "SO3",
+    "SPD",
     "Euclidean",
     "LieGroup",
     "Manifold",
@@ -51,6 +53,7 @@ __all__ = [
     "Power",
     "Product",
     "RiemannianManifold",
+    "SPDManifold",
     "Sim3",
     "Sphere",
     "StructuredFactor",
@@ -60,6 +63,7 @@ __all__ = [
     "quat_xyzw_from_wxyz",
     "quaternion",
     "structured_factor",
+    "symmetric",
     "tangent_rot_trans_from_trans_rot",
     "tangent_trans_rot_from_rot_trans",
 ]
