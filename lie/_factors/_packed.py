@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +40,9 @@ class PackedFactor:
 
     def __hash__(self) -> int:
         return hash((PackedFactor, self.factor))
+
+    def __reduce__(self) -> tuple[Callable[[StructuredFactor], PackedFactor], tuple[StructuredFactor]]:
+        return attrgetter("packed"), (self.factor,)
 
     def identity(
         self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import cast
 
 import pytest
@@ -24,7 +25,12 @@ def test_structures_are_equal_by_value_and_show_how_they_are_made():
     assert structured_factor("dense", 4) == structured_factor("full", 4)
     for case in GROUPS + BANDS:
         factor = make(case, 13)
-        for again in (copy.deepcopy(factor), eval(repr(factor).replace("lie.", ""))):
+        assert copy.deepcopy(factor.packed) == factor.packed
+        for again in (
+            copy.deepcopy(factor),
+            pickle.loads(pickle.dumps(factor)),
+            eval(repr(factor).replace("lie.", "")),
+        ):
             assert again == factor
             assert hash(again) == hash(factor)
 
