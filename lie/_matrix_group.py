@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from . import _generic
+from . import _dexp, _generic
 from ._checks import require_last, require_matrix, require_one_device
 from ._constants import Constant
 from ._group import LieGroup
@@ -101,7 +102,7 @@ class MatrixLieGroup(LieGroup):
 
     def exp(self, xi: Tensor) -> Tensor:
         """Compute the group exponential of tangent coordinates, (..., dim) to (..., n, n)."""
-        return torch.linalg.matrix_exp(self.hat(xi))
+        return _generic.exponential(self.hat(xi))
 
     def log(self, g: Tensor, *, check: bool = True) -> Tensor:
         """Compute the principal logarithm's coordinates.
@@ -116,8 +117,12 @@ class MatrixLieGroup(LieGroup):
         Raises:
             ValueError: If an element is not in the group or has no real principal logarithm.
         """
+        return self._log_by(_generic.logarithm, g, check)
+
+    def _log_by(self, logarithm: Callable[[Tensor], Tensor], g: Tensor, check: bool) -> Tensor:
+        """The coordinates of a matrix logarithm, with the checks of ``log``."""
         self._require_member(g, "g", check)
-        xi = self.vee(_generic.logarithm(g))
+        xi = self.vee(logarithm(g))
         if check:
             self._refuse_unsolved(xi, torch.isfinite(xi).all(-1), "g", self._no_logarithm)
         return xi
@@ -132,17 +137,18 @@ class MatrixLieGroup(LieGroup):
 
     def left_jacobian(self, xi: Tensor) -> Tensor:
         """Compute J_l (..., dim, dim) with d exp(xi) = hat(J_l dxi) exp(xi)."""
-        return _generic.phi1(self.ad(xi))
+        return _dexp.phi1(self.ad(xi))
 
     def left_jacobian_inverse(self, xi: Tensor) -> Tensor:
         """Compute the inverse of the left Jacobian, (..., dim, dim)."""
-        return torch.linalg.inv_ex(self.left_jacobian(xi))[0]
+        return _dexp.phi1_inverse(self.ad(xi))
 
     # Cayley transform
 
     def cayley(self, u: Tensor) -> Tensor:
         """Compute (I - U/2)^-1 (I + U/2) with U = hat(u), (..., n, n): exp(u) up to O(|u|^3)."""
         self._require_cayley()
+        self._require_tangent(u, "u")
         return _generic.cayley(self.hat(u))
 
     def cayley_inverse(self, g: Tensor, *, check: bool = True) -> Tensor:
@@ -170,6 +176,7 @@ class MatrixLieGroup(LieGroup):
     def cayley_jacobian_inverse(self, u: Tensor) -> Tensor:
         """Compute the inverse of dcay, (..., dim, dim): V to (I - U/2) V (I + U/2)."""
         self._require_cayley()
+        self._require_tangent(u, "u")
         half = 0.5 * self.hat(u).unsqueeze(-3)
         basis = self._basis(u).unflatten(-1, self.element_shape)
         inner = basis - product(half, basis)
