@@ -27,8 +27,11 @@ from ._se2 import SE2
 from ._se3 import SE3
 from ._se23 import SE23
 from ._sim3 import Sim3
+from ._sln import SL
 from ._so2 import SO2
 from ._so3 import SO3
+from ._son import SO
+from ._sp import Sp
 from ._spd import SPD, SPDManifold
 from ._sphere import Sphere
 from ._unit_quaternion import UnitQuaternion
@@ -43,6 +46,8 @@ __all__ = [
     "SE2",
     "SE3",
     "SE23",
+    "SL",
+    "SO",
     "SO2",
     "SO3",
     "SPD",
@@ -55,6 +60,7 @@ __all__ = [
     "RiemannianManifold",
     "SPDManifold",
     "Sim3",
+    "Sp",
     "Sphere",
     "StructuredFactor",
     "UnitQuaternion",
