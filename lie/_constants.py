@@ -60,8 +60,8 @@ class Series:
     """
 
     def __init__(self, columns: Sequence[Sequence[float]], radius: float) -> None:
-        self._rows: dict[torch.dtype, tuple[Constant, ...]] = {}
-        self._held: dict[tuple[torch.dtype, torch.device], tuple[Tensor, ...]] = {}
+        self._rows: dict[tuple[torch.dtype, int], tuple[Constant, ...]] = {}
+        self._held: dict[tuple[torch.dtype, torch.device, int], tuple[Tensor, ...]] = {}
         for dtype in FLOATS:
             bound = torch.finfo(dtype).eps / 8
             keep = max(
@@ -73,22 +73,25 @@ class Series:
                 for column in columns
             )
             table = torch.tensor([list(column[: keep + 1]) for column in columns], dtype=torch.float64)
-            self._rows[dtype] = rows = tuple(Constant(row) for row in reversed(table.T))
             like = torch.empty(0, dtype=dtype, device="cpu")
-            self._held[dtype, like.device] = tuple(row(like) for row in rows)
+            for dim, shape in ((-1, (-1,)), (0, (-1, 1))):
+                rows = tuple(Constant(row.reshape(shape)) for row in reversed(table.T))
+                self._rows[dtype, dim] = rows
+                self._held[dtype, like.device, dim] = tuple(row(like) for row in rows)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, dim: int = -1) -> Tensor:
         """Sum the series.
 
         Args:
-            x: Variable, shape (..., 1).
+            x: Variable, shape (..., 1), or (1, N) for ``dim = 0``.
+            dim: Where the series go: -1 or 0.
 
         Returns:
-            Values of all the series, shape (..., number of series).
+            Values of all the series, shape (..., number of series) or (number of series, N).
         """
-        rows = self._held.get((x.dtype, x.device))
+        rows = self._held.get((x.dtype, x.device, dim))
         if rows is None:
-            rows = tuple(row(x) for row in self._rows[x.dtype])
+            rows = tuple(row(x) for row in self._rows[x.dtype, dim])
         total = rows[0]
         for row in rows[1:]:
             total = torch.addcmul(row, total, x)

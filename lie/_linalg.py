@@ -103,6 +103,25 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x, weight, bias)
 
 
+def addmm(bias: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Evaluate bias + a b for two matrices in the full precision of their dtype.
+
+    Args:
+        bias: Shape (n, m) or one that broadcasts to it.
+        a: Shape (n, k).
+        b: Shape (k, m).
+
+    Returns:
+        The sum, shape (n, m).
+    """
+    if a.dtype == torch.float32 and _reduced_precision():
+        return bias + (a.unsqueeze(-1) * b).sum(-2)
+    if torch.is_autocast_enabled(a.device.type):
+        with torch.autocast(a.device.type, enabled=False):
+            return torch.addmm(bias, a, b)
+    return torch.addmm(bias, a, b)
+
+
 def cross(a: Tensor, b: Tensor) -> Tensor:
     """Compute the cross product, leading dimensions broadcast.
 

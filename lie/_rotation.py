@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
 from ._constants import Constant, Series
-from ._linalg import affine
-from ._scalar import squared_norm, sw
+from ._linalg import addmm, affine
+from ._planes import by_rows
+from ._scalar import ab, squared_norm, sw
 
 
 def _from_products() -> list[list[float]]:
@@ -37,8 +40,12 @@ def _assembly() -> list[list[float]]:
     return table
 
 
-def _to_products() -> list[list[float]]:
-    """Rows of the linear map from the 9 entries of R to the 16 products 4 q_i q_j, less the offsets."""
+def to_products() -> list[list[float]]:
+    """Give the linear map from the 9 entries of R to the 16 products 4 q_i q_j, less the offsets.
+
+    Returns:
+        Its 16 rows.
+    """
     table = [[0.0] * 9 for _ in range(16)]
     for i in range(3):
         j, k = (i + 1) % 3, (i + 2) % 3
@@ -54,6 +61,16 @@ def _to_products() -> list[list[float]]:
     return table
 
 
+def _atan_d(count: int) -> list[float]:
+    """D in powers of r = tan(theta/2)^2: (1 - t) / (4 r t^2) with t = atan(sqrt r) / sqrt r."""
+    t = [Fraction((-1) ** k, 2 * k + 1) for k in range(count + 1)]
+    square = [sum(t[i] * t[k - i] for i in range(k + 1)) for k in range(count)]
+    quotient: list[Fraction] = []
+    for k in range(count):
+        quotient.append(-t[k + 1] - sum(square[k - i] * quotient[i] for i in range(k)))
+    return [float(c / 4) for c in quotient]
+
+
 _HAT = Constant(
     [[0, 0, 0], [0, 0, -1], [0, 1, 0], [0, 0, 1], [0, 0, 0], [-1, 0, 0], [0, -1, 0], [1, 0, 0], [0, 0, 0]]
 )
@@ -61,14 +78,16 @@ _VEE = Constant(
     [[0, 0, 0, 0, 0, -0.5, 0, 0.5, 0], [0, 0, 0.5, 0, 0, 0, -0.5, 0, 0], [0, -0.5, 0, 0.5, 0, 0, 0, 0, 0]]
 )  # fmt: skip
 _ASSEMBLY = Constant(_assembly())
+_ASSEMBLY_TRANSPOSED = Constant(list(zip(*_assembly(), strict=True)))
 _FROM_PRODUCTS = Constant(_from_products())
 _EYE = Constant([1, 0, 0, 0, 1, 0, 0, 0, 1])
-_CANDIDATES = Constant(_to_products())
-_OFFSETS = Constant([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1])
-# With r = |v|^2 / w^2: 2 atan(sqrt r) / sqrt r, and (1 - atan(sqrt r) / sqrt r) / r.
+_CANDIDATES = Constant(to_products())
+OFFSETS = Constant([[float(i % 5 == 0)] for i in range(16)])
+_PIVOTS = Constant([[0], [1], [2], [3]])
+# 2 atan(sqrt r) / sqrt r and D, with r = |v|^2 / w^2.
 _ATAN_COLUMN = [(-1) ** k * 2 / (2 * k + 1) for k in range(16)]
 _ATAN = Series([_ATAN_COLUMN], radius=0.01)
-_ATAN_D = Series([_ATAN_COLUMN, [(-1) ** k / (2 * k + 3) for k in range(16)]], radius=0.01)
+_ATAN_D = Series([_ATAN_COLUMN, _atan_d(16)], radius=0.01)
 
 
 def hat(phi: Tensor) -> Tensor:
@@ -167,10 +186,76 @@ def unit_from_vector(phi: Tensor) -> Tensor:
     return torch.cat((s * phi, w), -1)
 
 
-def candidate_from_matrix(rotation: Tensor) -> Tensor:
-    """Compute a quaternion of a rotation matrix, of length between 2 and 4 and either sign.
+def candidate(products: Tensor) -> Tensor:
+    """Choose a quaternion from the products of its components.
 
     The row of 4 q q^T whose diagonal entry is largest loses no digits at any angle.
+
+    Args:
+        products: Planes of 4 q q^T, shape (16, N).
+
+    Returns:
+        Planes of a quaternion (x, y, z, w) with w >= 0, of length between 2 and 4, shape (4, N).
+    """
+    fixed = products.detach()
+    pivot = fixed[::5].max(0, keepdim=True)[1]
+    chosen = torch.copysign(pivot == _PIVOTS(products), fixed[3::4])
+    return (chosen.unsqueeze(1) * products.unflatten(0, (4, 4))).sum(0)
+
+
+def _half_angle(q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Vector and scalar part, mask; scalar part and r of the series; |v| and angle of the closed forms."""
+    v, w = q.split((3, 1))
+    n2 = squared_norm(v, 0)
+    small = n2 < 0.01 * (w * w)
+    ws = torch.where(small, w, 1)
+    n = torch.where(small, 1, n2).sqrt()
+    return v, w, small, ws, torch.where(small, n2, 0) / (ws * ws), n, 2 * torch.atan2(n, w)
+
+
+def vector(q: Tensor) -> Tensor:
+    """Compute the rotation vector of a quaternion of any length but zero.
+
+    Args:
+        q: Planes of the quaternion, w >= 0, shape (4, N).
+
+    Returns:
+        Planes of the rotation vector, of length at most pi, shape (3, N).
+    """
+    v, _, small, ws, r, n, angle = _half_angle(q)
+    return torch.where(small, _ATAN(r, 0) / ws, angle / n) * v
+
+
+def vector_and_d(q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the rotation vector of a quaternion, and the coefficient D of the inverse left Jacobian there.
+
+    Args:
+        q: Planes of the quaternion, w >= 0, shape (4, N).
+
+    Returns:
+        Planes of the rotation vector, of length theta at most pi, shape (3, N); theta cot(theta/2), which is
+        2 (1 - theta^2 D), and D, each (1, N).
+    """
+    v, w, small, ws, r, n, angle = _half_angle(q)
+    first, second = _ATAN_D(r, 0).split(1)
+    factor = torch.where(small, first / ws, angle / n)
+    cot = factor * w
+    closed = torch.rsub(cot, 1, alpha=0.5) / (angle * angle)
+    return factor * v, cot, torch.where(small, second, closed)
+
+
+def _upper(q: Tensor) -> Tensor:
+    """Planes of a quaternion or its negative with w >= 0, from rows."""
+    planes = q.t().contiguous()
+    return torch.where(planes[3:] < 0, -planes, planes)
+
+
+def _candidate_rows(rotation: Tensor) -> Tensor:
+    return candidate(addmm(OFFSETS(rotation), _CANDIDATES(rotation), rotation.t()))
+
+
+def candidate_from_matrix(rotation: Tensor) -> Tensor:
+    """Compute a quaternion of a rotation matrix, of length between 2 and 4, with scalar part not negative.
 
     Args:
         rotation: Rotation matrix, shape (..., 3, 3).
@@ -178,9 +263,7 @@ def candidate_from_matrix(rotation: Tensor) -> Tensor:
     Returns:
         Quaternion (x, y, z, w), shape (..., 4).
     """
-    rows = affine(rotation.flatten(-2), _CANDIDATES(rotation), _OFFSETS(rotation)).unflatten(-1, (4, 4))
-    pivot = rows.diagonal(dim1=-2, dim2=-1).argmax(-1, keepdim=True)
-    return rows.gather(-2, pivot.unsqueeze(-1).expand(*pivot.shape, 4)).squeeze(-2)
+    return by_rows(lambda rows: _candidate_rows(rows).t().contiguous(), rotation, (3, 3), (4,))
 
 
 def flip(q: Tensor) -> Tensor:
@@ -195,17 +278,6 @@ def flip(q: Tensor) -> Tensor:
     return torch.where(q[..., 3:] < 0, -q, q)
 
 
-def _log_split(q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Vector part, scalar part, mask; scalar part and r of the series; |v| and half angle."""
-    q = flip(q)
-    v, w = q[..., :3], q[..., 3:]
-    n2 = squared_norm(v)
-    small = n2 < 0.01 * (w * w)
-    ws = torch.where(small, w, 1)
-    n = torch.where(small, 1, n2).sqrt()
-    return v, w, small, ws, torch.where(small, n2, 0) / (ws * ws), n, torch.atan2(n, w)
-
-
 def vector_from_candidate(q: Tensor) -> Tensor:
     """Compute the rotation vector of a quaternion of any length but zero.
 
@@ -215,8 +287,7 @@ def vector_from_candidate(q: Tensor) -> Tensor:
     Returns:
         Rotation vector, shape (..., 3), of length at most pi.
     """
-    v, _, small, ws, r, n, half = _log_split(q)
-    return torch.where(small, _ATAN(r) / ws, 2 * half / n) * v
+    return by_rows(lambda rows: vector(_upper(rows)).t().contiguous(), q, (4,), (3,))
 
 
 def vector_and_d_from_candidate(q: Tensor) -> tuple[Tensor, Tensor]:
@@ -228,13 +299,13 @@ def vector_and_d_from_candidate(q: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Rotation vector, shape (..., 3), of length at most pi, and D, shape (..., 1).
     """
-    v, w, small, ws, r, n, half = _log_split(q)
-    sums = _ATAN_D(r)
-    first, second = sums[..., :1], sums[..., 1:]
-    series = torch.cat((first / ws, second / (first * first)), -1)
-    closed = torch.cat((2 * half / n, (1 - half * w / n) / (4 * half * half)), -1)
-    both = torch.where(small, series, closed)
-    return both[..., :1] * v, both[..., 1:]
+
+    def both(rows: Tensor) -> Tensor:
+        phi, _, d = vector_and_d(_upper(rows))
+        return torch.cat((phi, d)).t().contiguous()
+
+    phi, d = by_rows(both, q, (4,), (4,)).split((3, 1), -1)
+    return phi, d
 
 
 def vector_from_matrix(rotation: Tensor) -> Tensor:
@@ -246,4 +317,23 @@ def vector_from_matrix(rotation: Tensor) -> Tensor:
     Returns:
         Rotation vector, shape (..., 3), of length at most pi.
     """
-    return vector_from_candidate(candidate_from_matrix(rotation))
+    return by_rows(lambda rows: vector(_candidate_rows(rows)).t().contiguous(), rotation, (3, 3), (3,))
+
+
+def matrix_from_vector(phi: Tensor) -> Tensor:
+    """Compute the rotation matrix of a rotation vector.
+
+    Args:
+        phi: Rotation vector, shape (..., 3).
+
+    Returns:
+        Rotation matrix, shape (..., 3, 3).
+    """
+    return by_rows(_exp_rows, phi, (3,), (3, 3))
+
+
+def _exp_rows(phi: Tensor) -> Tensor:
+    planes = phi.t().contiguous()
+    a, b = ab(squared_norm(planes, 0), 0)
+    left = torch.cat((b * planes, a))
+    return addmm(_EYE(phi), (left.unsqueeze(1) * planes).flatten(0, 1).t(), _ASSEMBLY_TRANSPOSED(phi))

@@ -58,16 +58,17 @@ _D_ONLY = _table(_D)
 _D_SLOPE = _table(_D, _slope(_D))
 
 
-def squared_norm(v: Tensor) -> Tensor:
+def squared_norm(v: Tensor, dim: int = -1) -> Tensor:
     """Compute the squared length of a vector.
 
     Args:
-        v: Vector, shape (..., n).
+        v: Vector, shape (..., n), or (n, N) for ``dim = 0``.
+        dim: Dimension of the components, -1 or 0.
 
     Returns:
-        Its square, shape (..., 1).
+        Its square, shape (..., 1) or (1, N).
     """
-    return (v * v).sum(-1, keepdim=True)
+    return (v * v).sum(dim, keepdim=True)
 
 
 def _split(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -76,50 +77,54 @@ def _split(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return x < 1, x.clamp_max(1), closed, closed.sqrt()
 
 
-def sw(x: Tensor) -> tuple[Tensor, Tensor]:
+def sw(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
     """Evaluate S and W.
 
     Args:
-        x: Squared angle, shape (..., 1).
+        x: Squared angle, shape (..., 1), or (1, N) for ``dim = 0``.
+        dim: Dimension of size 1, -1 or 0.
 
     Returns:
-        S and W, each (..., 1).
+        S and W, each of the shape of x.
     """
     small, xs, _, theta = _split(x)
     half = 0.5 * theta
-    both = torch.where(small, _SW(xs), torch.cat((half.sin() / theta, half.cos()), -1))
-    return both[..., :1], both[..., 1:]
+    closed = torch.cat((half.sin() / theta, half.cos()), dim)
+    s, w = torch.where(small, _SW(xs, dim), closed).split(1, dim)
+    return s, w
 
 
-def ab(x: Tensor) -> tuple[Tensor, Tensor]:
+def ab(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
     """Evaluate A and B.
 
     Args:
-        x: Squared angle, shape (..., 1).
+        x: Squared angle, shape (..., 1), or (1, N) for ``dim = 0``.
+        dim: Dimension of size 1, -1 or 0.
 
     Returns:
-        A and B, each (..., 1).
+        A and B, each of the shape of x.
     """
     small, xs, xc, theta = _split(x)
-    closed = torch.cat((theta.sin() / theta, (1 - theta.cos()) / xc), -1)
-    both = torch.where(small, _AB(xs), closed)
-    return both[..., :1], both[..., 1:]
+    closed = torch.cat((theta.sin() / theta, (1 - theta.cos()) / xc), dim)
+    a, b = torch.where(small, _AB(xs, dim), closed).split(1, dim)
+    return a, b
 
 
-def abc(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def abc(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor, Tensor]:
     """Evaluate A, B and C.
 
     Args:
-        x: Squared angle, shape (..., 1).
+        x: Squared angle, shape (..., 1), or (1, N) for ``dim = 0``.
+        dim: Dimension of size 1, -1 or 0.
 
     Returns:
-        A, B and C, each (..., 1).
+        A, B and C, each of the shape of x.
     """
     small, xs, xc, theta = _split(x)
     a = theta.sin() / theta
-    closed = torch.cat((a, (1 - theta.cos()) / xc, (1 - a) / xc), -1)
-    all_three = torch.where(small, _ABC(xs), closed)
-    return all_three[..., :1], all_three[..., 1:2], all_three[..., 2:]
+    closed = torch.cat((a, (1 - theta.cos()) / xc, (1 - a) / xc), dim)
+    a, b, c = torch.where(small, _ABC(xs, dim), closed).split(1, dim)
+    return a, b, c
 
 
 def bc_slopes(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

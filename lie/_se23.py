@@ -10,9 +10,11 @@ from ._checks import require_last, require_one_device
 from ._constants import Constant
 from ._linalg import apply, cross, product, promote
 from ._matrix_group import MatrixLieGroup
+from ._motion import Motion
 from ._se3 import SE3
 from ._so3 import SO3
 
+_MOTION = Motion(2)
 _BOTTOM = Constant([[0, 0, 0, 1, 0], [0, 0, 0, 0, 1]])
 
 
@@ -96,23 +98,12 @@ class ExtendedPoseGroup(MatrixLieGroup):
     def exp(self, xi: Tensor) -> Tensor:
         """Compute (exp(phi), J_l(phi) rho, J_l(phi) nu), (..., 9) to (..., 5, 5)."""
         self._require_tangent(xi, "xi")
-        vectors, phi = _pair(xi)
-        a, b, c = _scalar.abc(_scalar.squared_norm(phi))
-        once = torch.linalg.cross(phi, vectors)
-        moved = torch.addcmul(torch.addcmul(vectors, b, once), c, torch.linalg.cross(phi, once))
-        rotation = _rotation.quadratic(xi[..., 6:], a.squeeze(-2), b.squeeze(-2))
-        return self._assemble(rotation, moved.mT)
+        return _MOTION.exp(xi)
 
     def log(self, g: Tensor, *, check: bool = True) -> Tensor:
         """Compute (J_l^-1 p, J_l^-1 v, phi), phi = log R of length at most pi, (..., 5, 5) to (..., 9)."""
         self._require_member(g, "g", check)
-        vectors = g[..., :3, 3:].mT
-        angles, d = _rotation.vector_and_d_from_candidate(_rotation.candidate_from_matrix(g[..., :3, :3]))
-        phi = angles.unsqueeze(-2)
-        once = torch.linalg.cross(phi, vectors)
-        twice = torch.linalg.cross(phi, once)
-        moved = torch.addcmul(torch.add(vectors, once, alpha=-0.5), d.unsqueeze(-2), twice)
-        return torch.cat((moved.flatten(-2), angles), -1)
+        return _MOTION.log(g)
 
     def inverse(self, g: Tensor) -> Tensor:
         """Compute (R^T, -R^T p, -R^T v), (..., 5, 5)."""

@@ -10,9 +10,11 @@ from ._checks import require_last, require_one_device
 from ._constants import Constant
 from ._linalg import apply, cross, product, promote
 from ._matrix_group import MatrixLieGroup
+from ._motion import Motion
 from ._so3 import SO3
 
 _BOTTOM = Constant([[0, 0, 0, 1]])
+_MOTION = Motion(1)
 
 
 def _blocks(diagonal: Tensor, corner: Tensor) -> Tensor:
@@ -84,20 +86,12 @@ class RigidMotionGroup(MatrixLieGroup):
     def exp(self, xi: Tensor) -> Tensor:
         """Compute (exp(phi), J_l(phi) rho) for xi = (rho, phi), (..., 6) to (..., 4, 4)."""
         self._require_tangent(xi, "xi")
-        rho, phi = xi[..., :3], xi[..., 3:]
-        a, b, c = _scalar.abc(_scalar.squared_norm(phi))
-        once = torch.linalg.cross(phi, rho)
-        translation = torch.addcmul(torch.addcmul(rho, b, once), c, torch.linalg.cross(phi, once))
-        return self.from_parts(_rotation.quadratic(phi, a, b), translation)
+        return _MOTION.exp(xi)
 
     def log(self, g: Tensor, *, check: bool = True) -> Tensor:
         """Compute (J_l(phi)^-1 t, phi) with phi = log R of length at most pi, (..., 4, 4) to (..., 6)."""
         self._require_member(g, "g", check)
-        t = g[..., :3, 3]
-        phi, d = _rotation.vector_and_d_from_candidate(_rotation.candidate_from_matrix(g[..., :3, :3]))
-        once = torch.linalg.cross(phi, t)
-        rho = torch.addcmul(torch.add(t, once, alpha=-0.5), d, torch.linalg.cross(phi, once))
-        return torch.cat((rho, phi), -1)
+        return _MOTION.log(g)
 
     def inverse(self, g: Tensor) -> Tensor:
         """Compute (R^T, -R^T t), (..., 4, 4)."""

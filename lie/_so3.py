@@ -46,7 +46,7 @@ class RotationGroup(MatrixLieGroup):
     def exp(self, xi: Tensor) -> Tensor:
         """Compute the rotation by |xi| radians about xi, (..., 3) to (..., 3, 3)."""
         self._require_tangent(xi, "xi")
-        return _rotation.quadratic(xi, *_scalar.ab(_scalar.squared_norm(xi)))
+        return _rotation.matrix_from_vector(xi)
 
     def log(self, g: Tensor, *, check: bool = True) -> Tensor:
         """Compute the rotation vector of length at most pi, (..., 3, 3) to (..., 3)."""
