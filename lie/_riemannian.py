@@ -45,8 +45,8 @@ class RiemannianManifold(Manifold):
         return self.project_tangent(x, euclidean)
 
     def norm(self, x: Tensor, v: Tensor) -> Tensor:
-        """Compute the length of a tangent vector v at x, shape (...)."""
-        return self.inner(x, v, v).sqrt()
+        """Compute the length of a tangent vector v at x, shape (...); at v = 0 the slope is taken as 0."""
+        return _root(self.inner(x, v, v))
 
     def retract(self, x: Tensor, v: Tensor) -> Tensor:
         """Move x along v; ``exp`` where nothing is cheaper."""
@@ -54,9 +54,7 @@ class RiemannianManifold(Manifold):
 
     def distance(self, x: Tensor, y: Tensor, *, check: bool = True) -> Tensor:
         """Compute the length of the shortest geodesic, shape (...); at x = y the slope is taken as 0."""
-        squared = self.squared_distance(x, y, check=check)
-        moved = squared > 0
-        return torch.where(moved, torch.where(moved, squared, 1).sqrt(), 0)
+        return _root(self.squared_distance(x, y, check=check))
 
     def squared_distance(self, x: Tensor, y: Tensor, *, check: bool = True) -> Tensor:
         """Compute the squared distance of two points, shape (...): twice differentiable at x = y."""
@@ -121,3 +119,9 @@ class RiemannianManifold(Manifold):
         require_one_device(x, x_name, y, y_name)
         self._require_member(x, x_name, check)
         self._require_member(y, y_name, check)
+
+
+def _root(squared: Tensor) -> Tensor:
+    """The square root, with slope 0 at 0."""
+    zero = squared == 0
+    return torch.where(zero, 0, torch.where(zero, 1, squared).sqrt())

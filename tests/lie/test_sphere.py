@@ -216,6 +216,7 @@ def test_zero_and_missing_numbers_show():
     assert bool(sphere.exp(north, nan).isnan().any())
     assert bool(sphere.log(north, nan, check=False).isnan().any())
     assert bool(sphere.squared_distance(north, nan, check=False).isnan())
+    assert bool(sphere.distance(north, nan, check=False).isnan())
     with pytest.raises(ValueError, match=r"y has entries that are not finite"):
         sphere.log(north, nan)
     with pytest.raises(ValueError, match=r"v is not tangent to Sphere\(3\)"):
