@@ -17,6 +17,7 @@ is checked by ``lie.testing``.
 from . import convert, quaternion, symmetric
 from ._euclidean import Euclidean
 from ._factors import StructuredFactor, structured_factor
+from ._grassmann import Grassmann
 from ._group import LieGroup
 from ._manifold import Manifold
 from ._matrix_group import MatrixLieGroup
@@ -34,6 +35,7 @@ from ._son import SO
 from ._sp import Sp
 from ._spd import SPD, SPDManifold
 from ._sphere import Sphere
+from ._stiefel import Stiefel
 from ._unit_quaternion import UnitQuaternion
 from .convert import (
     quat_wxyz_from_xyzw,
@@ -52,6 +54,7 @@ __all__ = [
     "SO3",
     "SPD",
     "Euclidean",
+    "Grassmann",
     "LieGroup",
     "Manifold",
     "MatrixLieGroup",
@@ -62,6 +65,7 @@ __all__ = [
     "Sim3",
     "Sp",
     "Sphere",
+    "Stiefel",
     "StructuredFactor",
     "UnitQuaternion",
     "convert",
