@@ -121,7 +121,7 @@ def test_symplectic_coordinates_are_those_of_the_energy():
 
 @groups
 @dtypes
-@pytest.mark.parametrize("size", [1e-3, 0.03, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("size", [1e-3, 0.03, 0.3, 1.0, 3.0])
 def test_exp_of_one_element_alone(group, dtype, size):
     xi = truth.tangent(group, size, dtype=dtype)
     expected = truth.exp(sum_of_basis(group, xi))
