@@ -63,9 +63,10 @@ def _taylor(coefficients: Sequence[float], x: Tensor, y: Tensor, z: Tensor) -> T
     e2, e3 = x * y + y * z + z * x, x * y * z
     older, old, new = torch.zeros_like(e2), torch.ones_like(e2), torch.zeros_like(e2)  # h_-1, h_0, h_1
     total = coefficients[0] * old
-    for coefficient in coefficients[2:]:
-        older, old, new = old, new, e3 * older - e2 * old
-        total = total + coefficient * new
+    terms = _TERMS if e2.dtype == torch.float64 else _TERMS // 2
+    for coefficient in coefficients[2:terms]:
+        older, old, new = old, new, torch.addcmul(e3 * older, e2, old, value=-1)
+        total = torch.add(total, new, alpha=coefficient)
     return total
 
 

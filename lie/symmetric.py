@@ -50,7 +50,7 @@ def exp(X: Tensor, *, check: bool = True) -> Tensor:
     """
     _require_square(X)
     if check and is_readable(X):
-        require_symmetric(X, "X")
+        _require_symmetric(X, "X")
     return spectral(EXP, X)
 
 
@@ -130,7 +130,7 @@ def power(X: Tensor, p: float, *, check: bool = True) -> Tensor:
     return _of_positive(Power(float(p)), X, check)
 
 
-def require_symmetric(X: Tensor, name: str, tol: float = MEMBER_TOLERANCE) -> None:
+def _require_symmetric(X: Tensor, name: str, tol: float = MEMBER_TOLERANCE) -> None:
     """Refuse matrices that are not finite or differ from their transposes. It reads values.
 
     Args:
@@ -155,7 +155,7 @@ def require_symmetric(X: Tensor, name: str, tol: float = MEMBER_TOLERANCE) -> No
         )
 
 
-def not_positive(where: str, name: str, n: int, smallest: float, largest: float) -> ValueError:
+def _not_positive(where: str, name: str, n: int, smallest: float, largest: float) -> ValueError:
     """Make the refusal of a matrix that is not positive definite.
 
     Args:
@@ -184,12 +184,12 @@ def _of_positive(function: Scalar, X: Tensor, check: bool) -> Tensor:
         d, V = decompose(S)
         values = function.value(d)
     if check and is_readable(X):
-        require_symmetric(X, "X")
+        _require_symmetric(X, "X")
         smallest, largest = d[..., 0], d[..., -1]
         good = smallest > torch.finfo(d.dtype).eps * largest.abs()
         if not bool(good.all()):
             where, index = first_bad(good, "X")
-            raise not_positive(where, "X", X.shape[-1], float(smallest[index]), float(largest[index]))
+            raise _not_positive(where, "X", X.shape[-1], float(smallest[index]), float(largest[index]))
     return assemble(function, S, d, V, values)
 
 
