@@ -57,6 +57,20 @@ def polar(M: Tensor, *, special: bool = False) -> tuple[Tensor, Tensor]:
     return torch.where(sharp, U, nearest + (U - U.detach())), margin
 
 
+def nearest_rotation(M: Tensor) -> Tensor:
+    """Compute the polar factor of determinant 1, differentiable up to the third order.
+
+    Args:
+        M: Matrices, shape (..., n, n).
+
+    Returns:
+        Rotations, shape (..., n, n); NaN where, up to rounding, several are nearest.
+    """
+    rotation, margin = polar(M, special=True)
+    unique = margin > M.shape[-1] * torch.finfo(M.dtype).eps
+    return torch.where(unique.unsqueeze(-1).unsqueeze(-1), rotation, torch.nan)
+
+
 def _orthonormalised(U: Tensor) -> Tensor:
     """One Newton-Schulz step, which squares the defect."""
     return 1.5 * U - 0.5 * product(U, product(U.mT, U))
