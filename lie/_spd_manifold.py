@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ._checks import require_one_device
 from ._divided_differences import EXP, SQRT, Power
-from ._linalg import product
+from ._linalg import product, promote, solve
 from ._riemannian import RiemannianManifold
 from ._spd_mean import spd_mean
 from ._spd_metrics import OtherMetrics, root
@@ -46,7 +46,7 @@ class SPDManifold(OtherMetrics, RiemannianManifold):
     def project_tangent(self, x: Tensor, v: Tensor) -> Tensor:
         """Compute the symmetric part of v, (..., n, n)."""
         self._require_tangent(x, v, "v")
-        return symmetrised(v).expand(torch.broadcast_shapes(x.shape, v.shape))
+        return torch.broadcast_tensors(promote(symmetrised(v), x)[0], x)[0]
 
     def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """Compute tr(x^-1 u x^-1 v), shape (...)."""
@@ -182,8 +182,8 @@ class SPDManifold(OtherMetrics, RiemannianManifold):
         """
         self._require_tangent(K, x, "x", "K")
         self._require_member(x, "x", check)
-        half = torch.linalg.solve_ex(K, symmetrised(x))[0]
-        return logarithm(torch.linalg.solve_ex(K, half.mT)[0])
+        half = solve(K, symmetrised(x))
+        return logarithm(solve(K, half.mT))
 
     def move_frame(self, K: Tensor, eta: Tensor) -> Tensor:
         """Compute K exp(eta / 2), a factor of the point with normal coordinates eta, (..., n, n).

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from ._barycentre import normalised_weights
 from ._constants import is_readable
 from ._divided_differences import EXP
-from ._linalg import product
+from ._linalg import product, solve
 from ._spectral import decompose, logarithm, spectral, spectral_value
 from ._whitening import cholesky, congruence, left_solve, whiten
 
@@ -49,7 +49,7 @@ class _Slope(NamedTuple):
         both = both.flatten(-4, -3).flatten(-2).transpose(-3, -2).flatten(-2)  # (..., n^2, N n^2)
         share = (self.weights * self.c).flatten(-3).unsqueeze(-2)
         flat = right.flatten(-2).unsqueeze(-1)
-        return torch.linalg.solve_ex(product(both * share, both.mT), flat)[0].reshape(right.shape)
+        return solve(product(both * share, both.mT), flat).reshape(right.shape)
 
     def _chebyshev(self, right: Tensor, terms: int) -> Tensor:
         top = 1.02 * (self.weights * self.c.amax((-2, -1), keepdim=True)).sum(-3)

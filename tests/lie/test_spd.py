@@ -284,6 +284,31 @@ def test_derivatives_at_equal_points(operation: str, place: str) -> None:
     assert torch.autograd.gradgradcheck(function, arguments)
 
 
+@pytest.mark.parametrize("operation", ["exp", "log", "transport", "bures_wasserstein"])
+def test_batched_hessians_are_those_of_the_elements(operation: str) -> None:
+    x, y, W = points(3, seed=1), points(3, seed=2), normal(3, 3, seed=3)
+
+    def hessian(x: Tensor, y: Tensor) -> Tensor:
+        return torch.func.hessian(lambda z: (W * OPERATIONS[operation](z, y)).sum())(x)
+
+    single = torch.stack([hessian(a, b) for a, b in zip(x, y, strict=True)])
+    close(torch.vmap(hessian)(x, y), single)
+
+
+def test_mixed_precision_gives_the_higher_one() -> None:
+    P, Q, V = points(seed=1), points(2, seed=2).float(), symmetric_normal(3, 3, seed=3).float()
+    for got in (
+        M3.exp(P, V),
+        M3.log(P, Q),
+        M3.transport(Q, P, V),
+        M3.project_tangent(P, V),
+        M3.retract(P, V),
+    ):
+        assert got.dtype == F64
+    assert M3.mean(Q, torch.ones(2, dtype=F64)).dtype == F64
+    assert M3.distance(P, Q).dtype == F64
+
+
 def test_hessian_of_the_squared_distance_is_twice_the_metric() -> None:
     P, V = points(seed=1), symmetric_normal(3, 3, seed=2)
 
