@@ -256,13 +256,14 @@ def test_mean_of_equal_points_is_that_point() -> None:
 
 # Derivatives where points and eigenvalues are equal
 
+DIRECTION = symmetric_normal(3, 3, seed=1)
 OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "inner": lambda x, y: M3.inner(x, y, symmetric_normal(3, 3, seed=1)),
+    "inner": lambda x, y: M3.inner(x, y, DIRECTION),
     "exp": M3.exp,
     "log": lambda x, y: M3.log(x, y, check=False),
     "retract": M3.retract,
     "gradient": M3.gradient,
-    "transport": lambda x, y: M3.transport(x, y, symmetric_normal(3, 3, seed=1)),
+    "transport": lambda x, y: M3.transport(x, y, DIRECTION),
     "squared_distance": lambda x, y: M3.squared_distance(x, y, check=False),
     "interpolate": lambda x, y: M3.interpolate(x, y, 0.3, check=False),
     "normal_coordinates": M3.normal_coordinates,
