@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ._checks import require_one_device
+from ._checks import require_float, require_one_device
 from ._constants import is_readable
 from ._linalg import promote, solve
 
@@ -32,7 +32,7 @@ def normalised_weights(points: Tensor, weights: Tensor | None, element_ndim: int
 
     Raises:
         ValueError: If there is no point, or the weights have the wrong shape or device.
-        TypeError: If the weights are not of floating point.
+        TypeError: If the weights are neither float32 nor float64.
     """
     batch = points.shape[: points.ndim - element_ndim]
     if not batch or batch[-1] == 0:
@@ -46,8 +46,7 @@ def normalised_weights(points: Tensor, weights: Tensor | None, element_ndim: int
         raise ValueError(
             f"weights must have shape (..., {batch[-1]}), one for each point, got {tuple(weights.shape)}."
         )
-    if not weights.is_floating_point():
-        raise TypeError(f"weights must be float32 or float64, got {weights.dtype}.")
+    require_float(weights, "weights")
     require_one_device(points, "points", weights, "weights")
     points, weights = promote(points, weights)
     return points, weights / weights.sum(-1, keepdim=True)

@@ -8,7 +8,16 @@ from torch import Tensor
 FLOATS = (torch.float32, torch.float64)
 
 
-def _require_float(x: Tensor, name: str) -> None:
+def require_float(x: Tensor, name: str) -> None:
+    """Refuse a tensor of a dtype that is not supported.
+
+    Args:
+        x: The argument.
+        name: Name of the argument.
+
+    Raises:
+        TypeError: If the dtype is neither float32 nor float64.
+    """
     if x.dtype not in FLOATS:
         raise TypeError(
             f"{name} must be float32 or float64, got {x.dtype}; convert it with {name}.to(torch.float64)."
@@ -30,7 +39,7 @@ def require_last(x: Tensor, size: int, name: str, meaning: str) -> None:
     """
     if x.ndim == 0 or x.shape[-1] != size:
         raise ValueError(f"{name} must have shape (..., {size}) ({meaning}), got {tuple(x.shape)}.")
-    _require_float(x, name)
+    require_float(x, name)
 
 
 def require_matrix(g: Tensor, size: int, name: str, group: str) -> None:
@@ -51,7 +60,7 @@ def require_matrix(g: Tensor, size: int, name: str, group: str) -> None:
             f"{name} must be {group} matrices of shape (..., {size}, {size}), leading dimensions batched, "
             f"got {tuple(g.shape)}."
         )
-    _require_float(g, name)
+    require_float(g, name)
 
 
 def require_shape(x: Tensor, shape: tuple[int, ...], name: str, meaning: str) -> None:
@@ -73,7 +82,7 @@ def require_shape(x: Tensor, shape: tuple[int, ...], name: str, meaning: str) ->
             f"{name} must be {meaning} of shape (..., {wanted}), leading dimensions batched, "
             f"got {tuple(x.shape)}."
         )
-    _require_float(x, name)
+    require_float(x, name)
 
 
 def require_one_device(a: Tensor, a_name: str, b: Tensor, b_name: str) -> None:

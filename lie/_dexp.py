@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ._constants import Constant
 from ._generic import nowhere
-from ._linalg import product
+from ._linalg import product, solve
 
 _DOUBLINGS = 12  # enough for |M| up to 2048
 _EVEN_BERNOULLI = [
@@ -70,7 +70,7 @@ def phi1_inverse(matrix: Tensor) -> Tensor:
         more = halvings > k
         if nowhere(more):
             break
-        value = torch.where(more, value + torch.linalg.solve_ex(value, square)[0], value)
+        value = torch.where(more, value + solve(value, square), value)
         square = torch.where(more, 4 * square, square)
     return value - 0.5 * matrix
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._constants import Constant
-from ._linalg import product
+from ._linalg import product, solve
 
 _ROOTS = 5
 _FIRST_STEPS = 24  # an eigenvalue next to the negative axis is slow ...
@@ -123,7 +123,7 @@ def logarithm(matrix: Tensor) -> Tensor:
     near = matrix
     scale = torch.ones_like(matrix[..., :1, :1])
     for k in range(_ROOTS + 1):
-        z = torch.linalg.solve_ex(near + eye, near - eye)[0]
+        z = solve(near + eye, near - eye)
         square = product(z, z)
         far = ~(_reach(square) <= _REACH)
         if k == _ROOTS or nowhere(far):
@@ -133,7 +133,7 @@ def logarithm(matrix: Tensor) -> Tensor:
         scale = torch.where(far, 2 * scale, scale)
     nodes, weights = (c(matrix).unsqueeze(-1).unsqueeze(-1) for c in (_NODES, _WEIGHTS))
     systems = eye - nodes * square.unsqueeze(-3)
-    terms = torch.linalg.solve_ex(systems, z.unsqueeze(-3).expand_as(systems))[0]
+    terms = solve(systems, z.unsqueeze(-3).expand_as(systems))
     total = _CENTRE * z + (weights * terms).sum(-3)
     return torch.where(far, torch.nan, scale * total)
 
@@ -156,7 +156,7 @@ def cayley(matrix: Tensor) -> Tensor:
         The Cayley transform, shape (..., n, n).
     """
     eye, half = _eye(matrix), 0.5 * matrix
-    return torch.linalg.solve_ex(eye - half, eye + half)[0]
+    return solve(eye - half, eye + half)
 
 
 def cayley_inverse(matrix: Tensor) -> Tensor:
@@ -169,4 +169,4 @@ def cayley_inverse(matrix: Tensor) -> Tensor:
         The matrix U with Cayley transform M, shape (..., n, n).
     """
     eye = _eye(matrix)
-    return 2 * torch.linalg.solve_ex(matrix + eye, matrix - eye)[0]
+    return 2 * solve(matrix + eye, matrix - eye)

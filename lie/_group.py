@@ -105,13 +105,14 @@ class LieGroup(Manifold):
 
     def plus(self, g: Tensor, xi: Tensor) -> Tensor:
         """Compute g exp(xi)."""
+        self._require_element(g, "g")
         require_one_device(g, "g", xi, "xi")
         return self.compose(g, self.exp(xi))
 
     def minus(self, h: Tensor, g: Tensor, *, check: bool = True) -> Tensor:
         """Compute log(g^-1 h), the tangent that takes g to h, (..., dim)."""
         self._require_pair(h, "h", g, "g", check)
-        return self._log_of(self.compose(self.inverse(g), h), check)
+        return self._difference(h, g, "g^-1 h", check)
 
     # Derivatives of the exponential
 
@@ -153,15 +154,18 @@ class LieGroup(Manifold):
 
     def distance(self, x: Tensor, y: Tensor, *, check: bool = True) -> Tensor:
         """Compute |log(x^-1 y)|, shape (...); at x = y, where it has a kink, the slope is taken as 0."""
-        return torch.linalg.vector_norm(self.minus(y, x, check=check), dim=-1)
+        self._require_pair(x, "x", y, "y", check)
+        return torch.linalg.vector_norm(self._difference(y, x, "x^-1 y", check), dim=-1)
 
     def squared_distance(self, x: Tensor, y: Tensor, *, check: bool = True) -> Tensor:
         """Compute |log(x^-1 y)|^2, shape (...): twice differentiable at x = y."""
-        return self.minus(y, x, check=check).square().sum(-1)
+        self._require_pair(x, "x", y, "y", check)
+        return self._difference(y, x, "x^-1 y", check).square().sum(-1)
 
     def interpolate(self, x: Tensor, y: Tensor, s: Tensor | float, *, check: bool = True) -> Tensor:
         """Compute x exp(s log(x^-1 y)) for s of shape (...): x at s = 0, y at s = 1."""
-        step = self.minus(y, x, check=check)
+        self._require_pair(x, "x", y, "y", check)
+        step = self._difference(y, x, "x^-1 y", check)
         s = s if isinstance(s, Tensor) else torch.tensor(s, dtype=step.dtype, device=step.device)
         return self.plus(x, s.unsqueeze(-1) * step)
 
@@ -187,11 +191,11 @@ class LieGroup(Manifold):
         self._require_member(points, "points", check)
         return exponential_barycentre(self, points, weights, check)
 
-    def _log_of(self, g: Tensor, check: bool) -> Tensor:
-        """The logarithm of a product of elements that were checked: its domain alone is checked."""
-        xi = self.log(g, check=False)
+    def _difference(self, h: Tensor, g: Tensor, name: str, check: bool) -> Tensor:
+        """The logarithm of g^-1 h for elements that were checked: its domain alone is checked."""
+        xi = self.log(self.compose(self.inverse(g), h), check=False)
         if check:
-            self._refuse_unsolved(xi, torch.isfinite(xi).all(-1), "g^-1 h", self._no_logarithm)
+            self._refuse_unsolved(xi, torch.isfinite(xi).all(-1), name, self._no_logarithm)
         return xi
 
     @property

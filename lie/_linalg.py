@@ -185,3 +185,29 @@ def solve(a: Tensor, b: Tensor) -> Tensor:
     inverse = torch.linalg.inv_ex(a)[0]
     x = product(inverse, b)
     return x + product(inverse, b - product(a, x))
+
+
+def determinant(a: Tensor) -> Tensor:
+    """Compute the determinant with derivatives up to the third that hold under nested ``vmap``.
+
+    For n > 3 it is det(a_0) det(a_0^-1 a), a_0 the value of a: the second factor is 1 and its expansion about
+    the identity differentiates; not so at singular matrices. See ``solve`` for what is wrong with torch's.
+
+    Args:
+        a: Matrix, shape (..., n, n) with n >= 2.
+
+    Returns:
+        The determinant, shape (...).
+    """
+    n = a.shape[-1]
+    if n == 2:
+        return a[..., 0, 0] * a[..., 1, 1] - a[..., 0, 1] * a[..., 1, 0]
+    if n == 3:
+        return (a[..., 0, :] * torch.linalg.cross(a[..., 1, :], a[..., 2, :])).sum(-1)
+    value = a.detach()
+    off = product(torch.linalg.inv_ex(value)[0], a) - torch.eye(n, dtype=a.dtype, device=a.device)
+    square = product(off, off)
+    one, two, three = (m.diagonal(dim1=-2, dim2=-1).sum(-1) for m in (off, square, product(square, off)))
+    change = one + 0.5 * (one * one - two) + (one**3 - 3 * one * two + 2 * three) / 6
+    size = torch.linalg.det(value)
+    return torch.where(torch.isfinite(change), size * (1 + change), size)

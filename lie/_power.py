@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._barycentre import normalised_weights
 from ._checks import require_one_device, require_shape
 from ._group import LieGroup
 from ._linalg import repeated_diagonal
@@ -169,16 +170,10 @@ class Power(LieGroup):
         Raises:
             ValueError: If there is no point, a point is not in the group, or no mean was found.
         """
-        self._require_element(points, "points")
+        self._require_member(points, "points", check)
         copies = -len(self.element_shape)
-        if points.ndim + copies < 1:
-            raise ValueError(
-                f"points must have a dimension of at least one point before the {-copies} of an element, "
-                f"got shape {tuple(points.shape)}."
-            )
-        if weights is not None and weights.ndim:
-            weights = weights.unsqueeze(-2)
-        return self.group.mean(points.movedim(copies, copies - 1), weights, check=check)
+        points, weights = normalised_weights(points, weights, -copies)
+        return self.group.mean(points.movedim(copies, copies - 1), weights.unsqueeze(-2), check=check)
 
     def random(
         self,

@@ -65,10 +65,12 @@ class QuadraticGroup(MatrixLieGroup):
 
     def cayley_jacobian(self, u: Tensor) -> Tensor:
         """Compute dcay (..., dim, dim), d cayley(u) = hat(dcay du) cayley(u); in the body, dcay at -u."""
+        self._require_tangent(u, "u")
         return self._pairs.congruence(self._carrier(torch.linalg.inv_ex(self._half(u))[0]))
 
     def cayley_jacobian_inverse(self, u: Tensor) -> Tensor:
         """Compute the inverse of dcay, (..., dim, dim): V to (I - U/2) V (I + U/2)."""
+        self._require_tangent(u, "u")
         return self._pairs.congruence(self._carrier(self._half(u)))
 
     def inverse(self, g: Tensor) -> Tensor:
@@ -83,5 +85,4 @@ class QuadraticGroup(MatrixLieGroup):
 
     def _half(self, u: Tensor) -> Tensor:
         """I - hat(u) / 2."""
-        self._require_tangent(u, "u")
         return torch.eye(self.matrix_dim, dtype=u.dtype, device=u.device) - 0.5 * self.hat(u)

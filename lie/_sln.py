@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _generic, _unimodular
+from ._linalg import determinant
 from ._matrix_group import MatrixLieGroup
 from ._pairs import PairCoordinates
 
@@ -106,14 +107,15 @@ class SpecialLinearGroup(MatrixLieGroup):
             Matrices of determinant 1, shape (..., n, n); NaN where the determinant is not positive.
         """
         self._require_element(x, "x")
-        sign, size = torch.linalg.slogdet(x)
-        scale = torch.where(sign > 0, (-size / self.matrix_dim).exp(), torch.nan)
-        return x * scale.unsqueeze(-1).unsqueeze(-1)
+        unit = x / x.detach().abs().amax((-2, -1), keepdim=True)
+        size = determinant(unit)
+        scale = torch.where(size > 0, size, torch.nan) ** (-1 / self.matrix_dim)
+        return unit * scale.unsqueeze(-1).unsqueeze(-1)
 
     def residual(self, x: Tensor) -> Tensor:
         """Compute |det x - 1|, shape (...)."""
         self._require_element(x, "x")
-        return (torch.linalg.det(x) - 1).abs()
+        return (determinant(x) - 1).abs()
 
 
 def SL(n: int) -> SpecialLinearGroup:

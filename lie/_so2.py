@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ._checks import require_last
-from ._linalg import product
+from ._linalg import determinant, product
 from ._matrix_group import MatrixLieGroup
 
 
@@ -147,7 +147,8 @@ class PlanarRotationGroup(MatrixLieGroup):
 
     def distance(self, x: Tensor, y: Tensor, *, check: bool = True) -> Tensor:
         """Compute the angle of x^-1 y in [0, pi] radians, shape (...); at x = y the slope is taken as 0."""
-        return self.minus(y, x, check=check).squeeze(-1).abs()
+        self._require_pair(x, "x", y, "y", check)
+        return self._difference(y, x, "x^-1 y", check).squeeze(-1).abs()
 
     def random(
         self,
@@ -179,8 +180,7 @@ class PlanarRotationGroup(MatrixLieGroup):
         self._require_element(x, "x")
         eye = torch.eye(2, dtype=x.dtype, device=x.device)
         orthogonality = (product(x.mT, x) - eye).abs().amax((-2, -1))
-        determinant = x[..., 0, 0] * x[..., 1, 1] - x[..., 0, 1] * x[..., 1, 0]
-        return torch.maximum(orthogonality, (determinant - 1).abs())
+        return torch.maximum(orthogonality, (determinant(x) - 1).abs())
 
 
 SO2 = PlanarRotationGroup()

@@ -10,8 +10,9 @@ from torch import Tensor
 from . import _rotation, _scalar
 from ._checks import require_last, require_one_device
 from ._constants import Series
-from ._linalg import cross, product, solve
+from ._linalg import cross, determinant, product
 from ._matrix_group import MatrixLieGroup
+from ._polar import nearest_rotation
 
 # arcsin(s)^2 / s^2 as a series in s^2
 _ARCSINE_SQUARED = Series([[0.5 * 4**k / (k * k * comb(2 * k, k)) for k in range(1, 16)]], radius=0.01)
@@ -98,12 +99,14 @@ class RotationGroup(MatrixLieGroup):
 
     def cayley_jacobian(self, u: Tensor) -> Tensor:
         """Compute dcay = (I + hat(u)/2) / (1 + |u|^2/4), (..., 3, 3)."""
+        self._require_tangent(u, "u")
         half = 0.5 * self.hat(u)
         eye = torch.eye(3, dtype=u.dtype, device=u.device)
         return (eye + half) / (1 + 0.25 * _scalar.squared_norm(u)).unsqueeze(-1)
 
     def cayley_jacobian_inverse(self, u: Tensor) -> Tensor:
         """Compute I - hat(u)/2 + u u^T/4, (..., 3, 3)."""
+        self._require_tangent(u, "u")
         half = 0.5 * u
         eye = torch.eye(3, dtype=u.dtype, device=u.device)
         return eye - 0.5 * self.hat(u) + half.unsqueeze(-1) * half.unsqueeze(-2)
@@ -150,9 +153,8 @@ class RotationGroup(MatrixLieGroup):
     def project(self, x: Tensor) -> Tensor:
         """Compute the rotation nearest to any matrix in the Frobenius norm.
 
-        By a singular value decomposition that is not differentiated (its derivative is infinite at equal
-        singular values, as every rotation has); two Newton steps on the nearest rotation carry the first and
-        second derivatives. For rotations up to rounding ``polish`` is cheaper.
+        It differentiates at equal singular values, as every rotation has. For rotations up to rounding
+        ``polish`` is cheaper.
 
         Args:
             x: Matrices, shape (..., 3, 3).
@@ -161,17 +163,7 @@ class RotationGroup(MatrixLieGroup):
             Rotations, shape (..., 3, 3); NaN where no rotation is nearest, as for x = 0.
         """
         self._require_element(x, "x")
-        u, _, vt = torch.linalg.svd(x.detach())
-        sign = torch.linalg.det(product(u, vt)).sign().unsqueeze(-1).unsqueeze(-1)
-        rotation = product(torch.cat((u[..., :2], u[..., 2:] * sign), -1), vt)
-        eye = torch.eye(3, dtype=x.dtype, device=x.device)
-        for _ in range(2):
-            stretch = product(rotation.mT, x)
-            trace = stretch.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-            slope = trace * eye - 0.5 * (stretch + stretch.mT)
-            turn = solve(slope, 2 * _rotation.vee(stretch).unsqueeze(-1)).squeeze(-1)
-            rotation = product(rotation, self.exp(turn))
-        return rotation
+        return nearest_rotation(x)
 
     def polish(self, g: Tensor) -> Tensor:
         """Compute one Newton-Schulz step g (3 I - g^T g) / 2 towards the group, (..., 3, 3).
@@ -192,8 +184,7 @@ class RotationGroup(MatrixLieGroup):
         self._require_element(x, "x")
         eye = torch.eye(3, dtype=x.dtype, device=x.device)
         orthogonality = (product(x.mT, x) - eye).abs().amax((-2, -1))
-        determinant = (x[..., 0, :] * torch.linalg.cross(x[..., 1, :], x[..., 2, :])).sum(-1)
-        return torch.maximum(orthogonality, (determinant - 1).abs())
+        return torch.maximum(orthogonality, (determinant(x) - 1).abs())
 
     def from_quaternion(self, q_xyzw: Tensor) -> Tensor:
         """Compute the rotation matrix of a non-zero quaternion (x, y, z, w), (..., 4) to (..., 3, 3)."""

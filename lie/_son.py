@@ -8,9 +8,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from ._linalg import determinant
 from ._matrix_group import MatrixLieGroup
 from ._pairs import PairCoordinates
-from ._polar import polar
+from ._polar import nearest_rotation
 from ._quadratic import QuadraticGroup
 from ._rotation_log import rotation_logarithm
 from ._so2 import SO2
@@ -91,14 +92,12 @@ class SpecialOrthogonalGroup(QuadraticGroup):
             Rotations, shape (..., n, n); NaN where several are nearest, as for x = 0.
         """
         self._require_element(x, "x")
-        rotation, margin = polar(x, special=True)
-        unique = margin > self.matrix_dim * torch.finfo(x.dtype).eps
-        return torch.where(unique.unsqueeze(-1).unsqueeze(-1), rotation, torch.nan)
+        return nearest_rotation(x)
 
     def residual(self, x: Tensor) -> Tensor:
         """Compute the larger of max |x^T x - I| and |det x - 1|, shape (...)."""
         self._require_element(x, "x")
-        return torch.maximum(self._defect(x), (torch.linalg.det(x) - 1).abs())
+        return torch.maximum(self._defect(x), (determinant(x) - 1).abs())
 
 
 def SO(n: int) -> MatrixLieGroup:

@@ -9,7 +9,9 @@ import sys
 import pytest
 import torch
 
-from lie import SE3, SO3, MatrixLieGroup, quaternion
+from lie import SE3, SO3, Euclidean, MatrixLieGroup, quaternion
+
+from .shipped import GROUPS
 
 
 def test_shapes_are_refused_by_name():
@@ -121,3 +123,118 @@ def test_lie_needs_torch_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+groups = pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+
+
+def operations(group):
+    """Every operation of a group with sound arguments, by the names in the signature."""
+    g, xi = group.identity(2, dtype=torch.float64), torch.zeros(2, group.dim, dtype=torch.float64)
+    points = torch.zeros(2, *group.point_shape, dtype=torch.float64)
+    weights = torch.ones(2, dtype=torch.float64)
+    cayley = (
+        (group.cayley, {"u": xi}),
+        (group.cayley_inverse, {"g": g}),
+        (group.cayley_jacobian, {"u": xi}),
+        (group.cayley_jacobian_inverse, {"u": xi}),
+    )
+    return (
+        (group.hat, {"xi": xi}),
+        (group.vee, {"X": g}),
+        (group.ad, {"xi": xi}),
+        (group.coadjoint_algebra, {"xi": xi, "mu": xi}),
+        (group.compose, {"a": g, "b": g}),
+        (group.inverse, {"g": g}),
+        (group.act, {"g": g, "points": points}),
+        (group.exp, {"xi": xi}),
+        (group.log, {"g": g}),
+        (group.Ad, {"g": g}),
+        (group.coadjoint, {"g": g, "mu": xi}),
+        (group.plus, {"g": g, "xi": xi}),
+        (group.minus, {"h": g, "g": g}),
+        (group.left_jacobian, {"xi": xi}),
+        (group.left_jacobian_inverse, {"xi": xi}),
+        (group.right_jacobian, {"xi": xi}),
+        (group.right_jacobian_inverse, {"xi": xi}),
+        (group.distance, {"x": g, "y": g}),
+        (group.squared_distance, {"x": g, "y": g}),
+        (lambda x, y: group.interpolate(x, y, 0.5), {"x": g, "y": g}),
+        (group.mean, {"points": g, "weights": weights}),
+        (group.project, {"x": g}),
+        (group.residual, {"x": g}),
+        (group.check, {"x": g}),
+        *(cayley if group.cayley_closed else ()),
+    )
+
+
+def refused(call, arguments, kind, message):
+    """Whether a call is refused with this error."""
+    with pytest.raises(kind, match=message):
+        call(**arguments)
+
+
+@groups
+def test_every_argument_of_the_wrong_shape_is_named(group):
+    for call, arguments in operations(group):
+        call(**arguments)
+        for name, value in arguments.items():
+            for wrong in (value[..., :-1], torch.cat((value, value[..., :1]), -1), value.sum()):
+                message = rf"{name} must (be|have) .*got .*\({', '.join(map(str, wrong.shape))}"
+                refused(call, {**arguments, name: wrong}, ValueError, message)
+
+
+@groups
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16, torch.complex128])
+def test_every_argument_of_another_dtype_is_named(group, dtype):
+    for call, arguments in operations(group):
+        for name, value in arguments.items():
+            wrong = {**arguments, name: value.to(dtype)}
+            refused(call, wrong, TypeError, rf"{name} must be float32 or float64, got {dtype}")
+
+
+@groups
+def test_arguments_on_two_devices_are_both_named(group):
+    for call, arguments in operations(group):
+        if len(arguments) == 1:
+            continue
+        first, second = arguments
+        wrong = {**arguments, second: arguments[second].to("meta")}
+        refused(
+            call,
+            wrong,
+            ValueError,
+            rf"{first} is on cpu and {second} on meta.*{second}\.to\({first}\.device\)",
+        )
+        wrong = {**arguments, first: arguments[first].to("meta")}
+        refused(call, wrong, ValueError, rf"{first} is on meta and {second} on cpu")
+
+
+@groups
+def test_what_is_no_element_is_refused_where_values_are_read(group):
+    g = group.identity(2, 3, dtype=torch.float64)
+    readers = [
+        (group.log, ("g",)),
+        (group.minus, ("h", "g")),
+        (group.distance, ("x", "y")),
+        (group.squared_distance, ("x", "y")),
+        (lambda x, y, **more: group.interpolate(x, y, 0.5, **more), ("x", "y")),
+        (group.mean, ("points",)),
+        *([(group.cayley_inverse, ("g",))] if group.cayley_closed else []),
+    ]
+    first = (1, 2, *(0 for _ in group.element_shape))
+    for factor, message in (
+        (2.0, "defect is.*project"),
+        (torch.nan, "not finite"),
+        (torch.inf, "not finite"),
+    ):
+        if isinstance(group, Euclidean) and factor == 2:
+            continue
+        bad = g.clone()
+        bad[1, 2] = factor * torch.where(bad[1, 2] == 0, 0.1, bad[1, 2])
+        for call, names in readers:
+            for name in names:
+                arguments = {other: bad if other == name else g for other in names}
+                refused(call, arguments, ValueError, rf"(^|factor \d of ){name}\[1, 2[],].*{message}")
+                call(**arguments, check=False)
+    assert g[first].isfinite()

@@ -48,6 +48,28 @@ def test_derivatives_under_nested_vmap_are_those_of_autograd():
     assert torch.autograd.gradcheck(lambda v: _linalg.solve(*system(v)), (leaf,), check_forward_ad=True)
 
 
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_determinants_and_their_derivatives_under_nested_vmap(n):
+    a = draw(5, n, n, seed=4)
+    torch.testing.assert_close(_linalg.determinant(a), torch.linalg.det(a), rtol=1e-13, atol=0)
+    function = lambda m: _linalg.determinant(m).sin()  # noqa: E731
+    truth = torch.stack(
+        [torch.autograd.functional.hessian(lambda m: torch.linalg.det(m).sin(), m) for m in a]
+    )
+    for order in (torch.func.hessian, lambda f: torch.func.jacrev(torch.func.jacrev(f))):
+        got = torch.vmap(order(function))(a)
+        torch.testing.assert_close(got, truth, rtol=1e-10, atol=1e-11)
+    # det(a + t h) = det a det(I + t a^-1 h), whose third derivative is 6 e_3(eigenvalues) det a
+    along = draw(n, n, seed=5)
+    line = lambda t: _linalg.determinant(a[0] + t * along)  # noqa: E731
+    third = torch.func.jacfwd(torch.func.hessian(line))(torch.tensor(0.0, dtype=torch.float64))
+    values = torch.linalg.eigvals(torch.linalg.solve(a[0], along))
+    products = torch.combinations(values, 3).prod(-1).sum() if n > 2 else torch.tensor(0.0)
+    expected = 6 * products.real * torch.linalg.det(a[0])
+    torch.testing.assert_close(third, expected.double(), rtol=1e-10, atol=1e-11)
+    assert float(_linalg.determinant(torch.ones(n, n)).abs()) <= 1e-6
+
+
 def test_block_diagonal_matrices():
     blocks = [draw(2, k, k, seed=k) for k in (1, 3, 2)]
     got = _linalg.block_diagonal(blocks)
