@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ._checks import FLOATS
 
@@ -108,6 +109,22 @@ def is_plain(tensor: Tensor) -> bool:
         True when it may be kept for later calls.
     """
     return type(tensor) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def differentiates(tensor: Tensor) -> bool:
+    """Tell whether a derivative with respect to a tensor may be asked for, in reverse or forward mode.
+
+    Args:
+        tensor: The tensor.
+
+    Returns:
+        True when it may, or when that cannot be told.
+    """
+    if not is_readable(tensor):
+        return True
+    if torch.is_grad_enabled() and tensor.requires_grad:
+        return True
+    return forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def is_readable(tensor: Tensor) -> bool:

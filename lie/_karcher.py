@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ._barycentre import normalised_weights
-from ._constants import is_plain, is_readable
+from ._constants import differentiates, is_readable
 from ._linalg import solve
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def karcher_mean(space: RiemannianManifold, points: Tensor, weights: Tensor | No
             f"points have no mean that gradient steps find in {space.name}: they are too far apart. "
             "Pass points that are nearer to each other, or weights that favour some of them."
         )
-    differentiable = torch.is_grad_enabled() and (points.requires_grad or weights.requires_grad)
-    if is_plain(points) and is_plain(weights) and not differentiable:
+    if not differentiates(points) and not differentiates(weights):
         return mean
     return _attach(space, mean, points, weights)
 
@@ -87,7 +86,7 @@ def _attach(space: RiemannianManifold, mean: Tensor, points: Tensor, weights: Te
             there = space.exp(mean, space.project_tangent(mean, v.reshape(shape)))
             return space.project_tangent(mean, pull(there, points, weights)).flatten()
 
-        slope = torch.func.jacfwd(displaced)(mean.new_zeros(size))
+        slope = torch.func.jacrev(displaced)(mean.new_zeros(size))
         return torch.eye(size, dtype=mean.dtype, device=mean.device) - onto - slope
 
     batch = weights.shape[:-1]

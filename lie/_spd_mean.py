@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from ._barycentre import normalised_weights
-from ._constants import is_readable
+from ._constants import differentiates, is_readable
 from ._divided_differences import EXP
 from ._linalg import product, solve
 from ._spectral import decompose, logarithm, spectral, spectral_value
@@ -104,7 +103,7 @@ def spd_mean(points: Tensor, weights: Tensor | None, name: str, check: bool) -> 
             "points of smaller condition numbers."
         )
     M = torch.where(found, M, torch.nan)
-    return _attach(M, points, weights) if _moves(points) or _moves(weights) else M
+    return _attach(M, points, weights) if differentiates(points) or differentiates(weights) else M
 
 
 def _start(points: Tensor, weights: Tensor) -> Tensor:
@@ -135,10 +134,3 @@ def _attach(M: Tensor, points: Tensor, weights: Tensor) -> Tensor:
     back = spectral(EXP, -0.5 * eta).unsqueeze(-3)
     eta = eta + slope.solve((weights * logarithm(congruence(back, seen))).sum(-3))
     return congruence(L, spectral(EXP, eta))
-
-
-def _moves(x: Tensor) -> bool:
-    """Whether a derivative with respect to x may be asked for."""
-    if not is_readable(x):
-        return True
-    return (torch.is_grad_enabled() and x.requires_grad) or forward_ad.unpack_dual(x).tangent is not None

@@ -186,7 +186,8 @@ class RiemannianManifoldSuite(Comparison):
             return manifold.mean(here, weights)
 
         shifts = torch.zeros_like(points[:3]).requires_grad_()
-        assert torch.autograd.gradcheck(moved, (shifts, weights[:3].clone().requires_grad_()), atol=1e-6)
+        inputs = shifts, weights[:3].clone().requires_grad_()
+        assert torch.autograd.gradcheck(moved, inputs, atol=1e-6, check_forward_ad=True)
 
     # Derivatives, transforms, shapes, refusals
 
