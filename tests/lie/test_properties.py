@@ -5,6 +5,7 @@ Hypothesis draws seeds, sizes, sparsity, shapes and dtypes; the draws are the sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from lie import SO2, Euclidean, LieGroup, Sim3
 
-from .shipped import GROUPS, MIXED, hard_tangents
+from .shipped import GROUPS, MIXED, TURNS, hard_tangents
 
 SHAPES = ((), (0,), (2, 1, 3))
 SCALES = (0.0, 1e-12, 1e-6, 1e-3, 0.1, 1.0)
@@ -45,14 +46,15 @@ class Draw:
         return torch.Generator().manual_seed(self.seed + 7919 * key)
 
     def tangent(self, group: LieGroup, key: int = 0, shape: tuple[int, ...] | None = None) -> Tensor:
-        """Tangents of length up to ``scale``; with ``sparse`` along one coordinate each."""
+        """Tangents of length up to ``scale``, a near half turn at most; ``sparse``: along one coordinate."""
         full = (*(self.shape if shape is None else shape), group.dim)
         xi = torch.randn(full, generator=self.generator(key), dtype=torch.float64)
         if self.sparse:
             xi = xi * torch.nn.functional.one_hot(xi.abs().argmax(-1), group.dim)
         xi = xi / xi.norm(dim=-1, keepdim=True)
         share = torch.rand(*full[:-1], 1, generator=self.generator(key + 1000), dtype=torch.float64)
-        return (self.scale * share * xi).to(self.dtype)
+        reach = 3.0 if group in TURNS else 1.0
+        return (reach * self.scale * share * xi).to(self.dtype)
 
     def element(self, group: LieGroup, key: int = 0, shape: tuple[int, ...] | None = None) -> Tensor:
         return group.exp(self.tangent(group, key, shape))
@@ -331,6 +333,15 @@ def test_nothing_is_infinite_or_nan_at_hard_places(group: LieGroup, dtype: torch
         for order in (lambda f: f, torch.func.grad, torch.func.hessian):
             result = torch.vmap(order(function))(xi)
             assert bool(torch.isfinite(result).all()), (name, order)
+
+
+@groups
+@dtypes
+def test_log_undoes_exp_next_to_half_turns(group: LieGroup, dtype: torch.dtype) -> None:
+    xi = hard_tangents(group, dtype)
+    turn = xi[:, list(TURNS.get(group, ()))].double().norm(dim=-1)
+    xi = xi[turn < math.pi - 16 * torch.finfo(dtype).eps]
+    close(group.log(group.exp(xi)), xi, 32.0)
 
 
 @groups
