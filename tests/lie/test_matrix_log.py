@@ -211,6 +211,18 @@ def test_derivatives_at_equal_angles(angles):
     assert bool(torch.isfinite(torch.func.hessian(lambda x: SO(5).log(x).sum())(g)).all())
 
 
+@groups
+def test_second_derivatives_of_a_batch_are_those_of_its_elements(group):
+    xi = torch.stack([truth.tangent(group, size, seed=6) for size in (0.3, 1.4, 2.0)])
+    for function in (
+        lambda x: group.log(group.exp(x)).sin().sum(),
+        lambda x: group.left_jacobian_inverse(x).sin().sum() + group.left_jacobian(x).sin().sum(),
+    ):
+        batch = torch.vmap(torch.func.hessian(function))(xi)
+        single = torch.stack([torch.autograd.functional.hessian(function, x) for x in xi])
+        torch.testing.assert_close(batch, single, rtol=1e-11, atol=1e-11)
+
+
 def test_distance_of_rotations_differentiates_through_the_batch():
     g = SO(4).random(3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     h = SO(4).plus(g, torch.stack([truth.tangent(SO(4), size) for size in (0.1, 1.0, 2.9)]))
