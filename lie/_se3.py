@@ -72,6 +72,7 @@ class RigidMotionGroup(MatrixLieGroup):
         """Assemble g from a rotation matrix (..., 3, 3) and a translation (..., 3)."""
         SO3._require_element(R, "R")
         require_last(t, 3, "t", "translations")
+        require_one_device(R, "R", t, "t")
         R, t = promote(R, t)
         if R.shape[:-2] != t.shape[:-1]:
             batch = torch.broadcast_shapes(R.shape[:-2], t.shape[:-1])

@@ -75,7 +75,6 @@ class UnitQuaternionGroup(LieGroup):
         """Compute the quaternion product a b, which turns by b first, (..., 4)."""
         self._require_element(a, "a")
         self._require_element(b, "b")
-        require_one_device(a, "a", b, "b")
         return quaternion.multiply(a, b)
 
     def inverse(self, g: Tensor) -> Tensor:

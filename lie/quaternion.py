@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _rotation
-from ._checks import require_last, require_matrix
+from ._checks import require_last, require_matrix, require_one_device
 from ._linalg import cross, promote
 from ._scalar import squared_norm
 from .convert import quat_wxyz_from_xyzw, quat_xyzw_from_wxyz
@@ -43,6 +43,7 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
     """Compute the product a b, the rotation by b followed by that by a, (..., 4)."""
     _require(a, "a")
     _require(b, "b")
+    require_one_device(a, "a", b, "b")
     a, b = torch.broadcast_tensors(*promote(a, b))
     va, wa, vb, wb = a[..., :3], a[..., 3:], b[..., :3], b[..., 3:]
     vector = torch.addcmul(torch.addcmul(torch.linalg.cross(va, vb), wa, vb), wb, va)
@@ -102,6 +103,7 @@ def rotate(q: Tensor, points: Tensor) -> Tensor:
     """Turn points (..., 3) by unit quaternions (..., 4): p + w t + v x t with t = 2 v x p."""
     _require(q, "q")
     require_last(points, 3, "points", "points in space")
+    require_one_device(q, "q", points, "points")
     v, w = q[..., :3], q[..., 3:]
     t = 2 * cross(v, points)
     return torch.addcmul(points, w, t) + cross(v, t)
@@ -109,5 +111,6 @@ def rotate(q: Tensor, points: Tensor) -> Tensor:
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
     """Compute the angle in [0, pi] radians between two rotations of any sign and length, shape (...)."""
+    _require(a, "a")
     q = multiply(conjugate(a), b)
     return 2 * torch.atan2(torch.linalg.vector_norm(q[..., :3], dim=-1), q[..., 3].abs())

@@ -29,6 +29,10 @@ def test_shapes_are_refused_by_name():
         (lambda: SE3.coadjoint(torch.eye(4), torch.zeros(3)), r"mu must have shape \(\.\.\., 6\)"),
         (lambda: quaternion.multiply(four, torch.zeros(3)), r"b must have shape \(\.\.\., 4\)"),
         (lambda: quaternion.exp(four), r"phi must have shape \(\.\.\., 3\)"),
+        (lambda: quaternion.distance(eye, four), r"a must have shape \(\.\.\., 4\)"),
+        (lambda: quaternion.multiply(four, four.to("meta")), r"a is on cpu and b on meta"),
+        (lambda: quaternion.rotate(four, eye[0].to("meta")), r"q is on cpu and points on meta"),
+        (lambda: SE3.from_parts(eye, eye[0].to("meta")), r"R is on cpu and t on meta"),
         (lambda: SO3.vee(torch.zeros(3, 2)), r"X must be SO3"),
         (lambda: SO3.squared_distance(eye, torch.eye(4)), r"y must be SO3"),
     ):
