@@ -2,6 +2,7 @@
 
 from ._certificate import Certificate, Drift, MomentumDrift, certify, measure_drift
 from ._flow import FlowMap
+from ._fused import fused
 from ._plain import runs_plainly
 from ._rollout import Rollout, load_rollout, rollout
 from ._state import Part, StateSpace, vector
@@ -44,6 +45,7 @@ __all__ = [
     "StepError",
     "certify",
     "configuration_space",
+    "fused",
     "load_rollout",
     "measure_drift",
     "rigid_body_space",

@@ -1,6 +1,7 @@
 """Generated Numba kernels: assembly of source text, compilation and the rollout loop."""
 
 from ._builder import KernelBuilder, KernelField, KernelPotential, Rows, lane_text
+from ._device import device_functions
 from ._driver import (
     BLOCK_LANES,
     KernelProgram,
@@ -9,13 +10,18 @@ from ._driver import (
     load_source,
     module_source,
 )
+from ._flatten import Flattener
+from ._lane_math import LANE_FUNCTIONS, LARGEST_ANGLE
 from ._linear import emit_linear_solve
 from ._mlp import ACTIVATIONS, EmittedLayers, Layers
 
 __all__ = [
     "ACTIVATIONS",
     "BLOCK_LANES",
+    "LANE_FUNCTIONS",
+    "LARGEST_ANGLE",
     "EmittedLayers",
+    "Flattener",
     "KernelBuilder",
     "KernelField",
     "KernelPotential",
@@ -23,6 +29,7 @@ __all__ = [
     "Layers",
     "Rows",
     "cache_folder",
+    "device_functions",
     "emit_linear_solve",
     "lane_text",
     "load_kernel",

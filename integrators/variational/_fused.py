@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .._plain import runs_plainly
+from .._torch_backward import backward_in_torch
 from ._implicit import solve_implicitly
 from ._kernel_turn import turn_module
 from ._kinetic import KINETIC_TERMS, DiscreteKinetic
@@ -121,7 +122,11 @@ class _FusedTurn(torch.autograd.Function):
         inputs = ctx.saved_tensors  # refuses inputs that were changed in place
         kinetic, h, compiled = ctx.options
         if torch.is_grad_enabled() or not _fits(turned_bar, momentum_bar):
-            return _backward_in_torch(kinetic, h, inputs, (turned_bar, momentum_bar))
+            return *backward_in_torch(
+                lambda *tensors: _turn_in_torch(kinetic, tensors[0], tensors[1], h, tensors[2], False)[:2],
+                inputs,
+                (turned_bar, momentum_bar),
+            ), None
         frames_bar, momenta_bar, inertia_bar = (
             np.empty((len(ctx.arrays[0]), 9)),
             np.empty_like(ctx.arrays[1]),
@@ -135,35 +140,6 @@ class _FusedTurn(torch.autograd.Function):
             torch.from_numpy(inertia_bar).view(3, 3),
             None,
         )
-
-
-def _backward_in_torch(
-    kinetic: DiscreteKinetic, h: float, inputs: tuple[Tensor, ...], cotangents: tuple[Tensor, Tensor]
-) -> tuple[Tensor | None, ...]:
-    """The derivative as torch operations, for derivatives of derivatives.
-
-    It is taken with respect to views of the inputs, so that none of them counts as a function of another.
-
-    Args:
-        kinetic: The discrete kinetic term.
-        h: Step.
-        inputs: ``R``, ``pi`` and ``J``.
-        cotangents: Those of the turned rotation and momentum.
-
-    Returns:
-        For each input its cotangent or ``None``, then ``None`` for the options.
-    """
-    recorded = torch.is_grad_enabled()
-    with torch.enable_grad():
-        rotation, pi, inertia = inputs = tuple(tensor.view_as(tensor) for tensor in inputs)
-        turned, momentum, _ = _turn_in_torch(kinetic, rotation, pi, h, inertia, False)
-        wanted = [tensor for tensor in inputs if tensor.requires_grad]
-        found = iter(
-            torch.autograd.grad(
-                (turned, momentum), wanted, cotangents, create_graph=recorded, allow_unused=True
-            )
-        )
-    return *(next(found) if tensor.requires_grad else None for tensor in inputs), None
 
 
 def _flat(tensor: Tensor, columns: int) -> np.ndarray:

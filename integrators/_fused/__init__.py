@@ -1,0 +1,5 @@
+"""Groups with compiled operations."""
+
+from ._groups import fused
+
+__all__ = ["fused"]
