@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._generic import exponential
 from .._linalg import product, solve
 
 TRUNCATIONS = ("exp", "h2", "h1", "cayley")
@@ -25,7 +26,7 @@ def moved(a: Tensor, n: Tensor, h: str) -> Tensor:
         ValueError: If h is another word.
     """
     if h == "exp":
-        return product(a, torch.linalg.matrix_exp(n))
+        return product(a, exponential(n))
     if h == "h1":
         return a + product(a, n)
     if h == "h2":
