@@ -52,7 +52,11 @@ test: lint
 docs: $(VENV)/.dev-installed
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-bench: $(VENV)/.dev-installed
+$(VENV)/.bench-installed: $(INPUTS) $(VENV)/.dev-installed
+	$(PIP_INSTALL) -e '.[bench,bench-lie]'
+	@touch $@
+
+bench: $(VENV)/.bench-installed
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
 clean:

@@ -1,9 +1,10 @@
 """Groups against pypose, roma, kornia and jaxlie: seconds per call, in one process and one thread.
 
 Each library works in its own storage: matrices here and in ``roma.Rigid``, quaternion and translation
-elsewhere. "fwd+bwd" is the value and the gradient; where kornia keeps quaternions, its
-conversions to and from matrices are part of exp and log. Answers are compared before anything is timed. Sides run in turns; ratios are medians over
-the turns. "fused" is ``integrators.fused``, a group whose operations are compiled loops.
+elsewhere. "fwd+bwd" is the value and the gradient; where kornia keeps quaternions, its conversions to and
+from matrices are part of exp and log. Answers are compared before anything is timed. Sides run in turns;
+ratios are medians over the turns. "fused" is ``integrators.fused``, a group whose operations are compiled
+loops.
 
     python benchmarks/lie.py            # peers: pip install -e '.[bench-lie]'
 
