@@ -83,6 +83,26 @@ def apply(a: Tensor, x: Tensor) -> Tensor:
     return product(a, x.unsqueeze(-1)).squeeze(-1)
 
 
+def transform(a: Tensor, x: Tensor, b: Tensor) -> Tensor:
+    """Evaluate a x + b in the full precision of the dtype.
+
+    Args:
+        a: Matrix, shape (..., n, k).
+        x: Vector, shape (..., k).
+        b: Vector, shape (..., n), the leading dimensions of a.
+
+    Returns:
+        The vector, shape (..., n).
+    """
+    full = a.dtype == torch.float64 or not _reduced_precision()
+    if full and a.dtype == x.dtype == b.dtype and not torch.is_autocast_enabled(a.device.type):
+        if a.ndim == 2:
+            return F.linear(x, a, b)
+        if a.ndim == 3 and x.shape[:-1] == a.shape[:-2]:
+            return torch.baddbmm(b.unsqueeze(-1), a, x.unsqueeze(-1)).squeeze(-1)
+    return apply(a, x) + b
+
+
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Evaluate a constant affine map in the full precision of its dtype.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import _rotation
-from ._constants import Constant
-from ._linalg import addmm
+from . import _turn
+from ._affine import AffineMap
+from ._linalg import product
 from ._planes import by_rows
 from ._scalar import abc
 
@@ -30,12 +30,11 @@ class Motion:
         self.vectors = vectors
         self.size = 3 + vectors
         self.coordinates = 3 * (vectors + 1)
-        self._exp = Constant(self._exp_table())
-        self._eye = Constant([float(i % (self.size + 1) == 0) for i in range(self.size**2)])
-        self._log = Constant(self._log_table())
-        self._zero = Constant([0])
-        self._parts = Constant(self._parts_table())
-        self._offsets = Constant([[float(i % 5 == 0 and i < 16)] for i in range(16 + 3 * vectors)])
+        identity = [float(entry % (self.size + 1) == 0) for entry in range(self.size**2)]
+        self._exp = AffineMap(zip(*self._exp_table(), strict=True), identity)
+        self._log = AffineMap(zip(*self._log_table(), strict=True))
+        self._inverse = AffineMap(self._inverse_table(), [0.0] * (3 * self.size) + identity[3 * self.size :])
+        self._parts = AffineMap(self._parts_table(), _turn.OFFSETS + [0.0] * (3 * vectors))
 
     def exp(self, xi: Tensor) -> Tensor:
         """Compute the exponential.
@@ -59,21 +58,37 @@ class Motion:
         """
         return by_rows(self._log_rows, g, (self.size, self.size), (self.coordinates,))
 
+    def inverse(self, g: Tensor) -> Tensor:
+        """Compute the inverse (R^T, -R^T t).
+
+        Args:
+            g: Matrix, shape (..., n, n).
+
+        Returns:
+            Matrix, shape (..., n, n).
+        """
+        return by_rows(self._inverse_rows, g, (self.size, self.size), (self.size, self.size))
+
     def _exp_rows(self, xi: Tensor) -> Tensor:
         planes = xi.t().contiguous()
         phi = planes[-3:]
         dots, x = (planes.unflatten(0, (self.vectors + 1, 3)) * phi).sum(1).split((self.vectors, 1))
         a, b, c = abc(x, 0)
         products = torch.cat((b * phi, a, c * dots)).unsqueeze(1) * planes
-        return addmm(self._eye(xi), products.flatten(0, 1).t(), self._exp(xi))
+        return self._exp.to_rows(products.flatten(0, 1))
 
     def _log_rows(self, g: Tensor) -> Tensor:
-        products, t = addmm(self._offsets(g), self._parts(g), g.t()).split((16, 3 * self.vectors))
-        phi, cot, d = _rotation.vector_and_d(_rotation.candidate(products))
+        products, t = self._parts.to_planes(g).split((16, 3 * self.vectors))
+        phi, cot, d = _turn.vector_and_d(_turn.candidate(products))
         bilinear = (torch.cat((phi, cot)).unsqueeze(1) * t).flatten(0, 1)
         dots = (t.unflatten(0, (self.vectors, 3)) * phi).sum(1, keepdim=True)
         along = (d * dots * phi).flatten(0, 1)
-        return addmm(self._zero(g), torch.cat((bilinear, along, phi)).t(), self._log(g))
+        return self._log.to_rows(torch.cat((bilinear, along, phi)))
+
+    def _inverse_rows(self, rows: Tensor) -> Tensor:
+        g = rows.unflatten(1, (self.size, self.size))
+        moved = product(g[:, :3, :3].mT, g[:, :3, 3:])
+        return self._inverse.on_rows(torch.cat((rows, moved.flatten(1)), 1))
 
     def _exp_table(self) -> list[list[float]]:
         """From the products of (b phi, a, c (phi . rho_v)) and the tangent to the entries of exp, less I."""
@@ -112,10 +127,21 @@ class Motion:
         """From the entries of g to the products 4 q_i q_j of its rotation, less offsets, then to the t."""
         n = self.size
         table = [[0.0] * n**2 for _ in range(16 + 3 * self.vectors)]
-        for row, entries in zip(table, _rotation.to_products(), strict=False):
+        for row, entries in zip(table, _turn.to_products(), strict=False):
             for i in range(3):
                 row[n * i : n * i + 3] = entries[3 * i : 3 * i + 3]
         for v in range(self.vectors):
             for i in range(3):
                 table[16 + 3 * v + i][n * i + 3 + v] = 1
+        return table
+
+    def _inverse_table(self) -> list[list[float]]:
+        """From the entries of g, then of R^T t, to the upper rows of the inverse; the others are constant."""
+        n = self.size
+        table = [[0.0] * (n**2 + 3 * self.vectors) for _ in range(n**2)]
+        for i in range(3):
+            for j in range(3):
+                table[n * i + j][n * j + i] = 1
+            for v in range(self.vectors):
+                table[n * i + 3 + v][n**2 + self.vectors * i + v] = -1
         return table

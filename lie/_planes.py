@@ -12,7 +12,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from ._constants import is_readable
+from ._constants import differentiates
 
 PIECE = 1 << 17  # bytes of a plane that keep all planes of a function in the cache of one core
 
@@ -34,7 +34,8 @@ def by_rows(
     batch = x.shape[: x.ndim - len(shape)]
     rows = x if x.ndim == 2 and len(shape) == 1 else x.reshape(-1, prod(shape))
     out = _in_pieces(function, rows, prod(result))
-    return out if out.shape == (*batch, *result) else out.view(*batch, *result)
+    shape = (*batch, *result)
+    return out if out.shape == shape else out.view(shape)
 
 
 def _in_pieces(function: Callable[[Tensor], Tensor], rows: Tensor, width: int) -> Tensor:
@@ -44,7 +45,7 @@ def _in_pieces(function: Callable[[Tensor], Tensor], rows: Tensor, width: int) -
     piece = PIECE * torch.get_num_threads() // rows.element_size()
     if rows.shape[0] <= 2 * piece:
         return function(rows)
-    if not is_readable(rows) or (torch.is_grad_enabled() and rows.requires_grad):
+    if differentiates(rows):
         return torch.cat([function(part) for part in rows.split(piece)])
     out = rows.new_empty(rows.shape[0], width)
     for start in range(0, rows.shape[0], piece):

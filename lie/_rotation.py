@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import torch
 from torch import Tensor
 
-from ._constants import Constant, Series
-from ._linalg import addmm, affine
+from ._affine import AffineMap
+from ._constants import Constant
+from ._linalg import affine
 from ._planes import by_rows
 from ._scalar import ab, squared_norm, sw
+from ._turn import PRODUCTS, candidate, upper, vector
 
 
 def _from_products() -> list[list[float]]:
@@ -40,54 +40,17 @@ def _assembly() -> list[list[float]]:
     return table
 
 
-def to_products() -> list[list[float]]:
-    """Give the linear map from the 9 entries of R to the 16 products 4 q_i q_j, less the offsets.
-
-    Returns:
-        Its 16 rows.
-    """
-    table = [[0.0] * 9 for _ in range(16)]
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        table[4 * i + i][3 * i + i] += 1
-        table[15][3 * i + i] += 1
-        for other in (j, k):
-            table[4 * i + i][3 * other + other] -= 1
-            table[4 * i + other][3 * i + other] += 1
-            table[4 * i + other][3 * other + i] += 1
-        for row in (4 * i + 3, 12 + i):
-            table[row][3 * k + j] += 1
-            table[row][3 * j + k] -= 1
-    return table
-
-
-def _atan_d(count: int) -> list[float]:
-    """D in powers of r = tan(theta/2)^2: (1 - t) / (4 r t^2) with t = atan(sqrt r) / sqrt r."""
-    t = [Fraction((-1) ** k, 2 * k + 1) for k in range(count + 1)]
-    square = [sum(t[i] * t[k - i] for i in range(k + 1)) for k in range(count)]
-    quotient: list[Fraction] = []
-    for k in range(count):
-        quotient.append(-t[k + 1] - sum(square[k - i] * quotient[i] for i in range(k)))
-    return [float(c / 4) for c in quotient]
-
-
 _HAT = Constant(
     [[0, 0, 0], [0, 0, -1], [0, 1, 0], [0, 0, 1], [0, 0, 0], [-1, 0, 0], [0, -1, 0], [1, 0, 0], [0, 0, 0]]
 )
 _VEE = Constant(
     [[0, 0, 0, 0, 0, -0.5, 0, 0.5, 0], [0, 0, 0.5, 0, 0, 0, -0.5, 0, 0], [0, -0.5, 0, 0.5, 0, 0, 0, 0, 0]]
 )  # fmt: skip
+_IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 _ASSEMBLY = Constant(_assembly())
-_ASSEMBLY_TRANSPOSED = Constant(list(zip(*_assembly(), strict=True)))
+_EXP = AffineMap(_assembly(), _IDENTITY)
 _FROM_PRODUCTS = Constant(_from_products())
-_EYE = Constant([1, 0, 0, 0, 1, 0, 0, 0, 1])
-_CANDIDATES = Constant(to_products())
-OFFSETS = Constant([[float(i % 5 == 0)] for i in range(16)])
-_PIVOTS = Constant([[0], [1], [2], [3]])
-# 2 atan(sqrt r) / sqrt r and D, with r = |v|^2 / w^2.
-_ATAN_COLUMN = [(-1) ** k * 2 / (2 * k + 1) for k in range(16)]
-_ATAN = Series([_ATAN_COLUMN], radius=0.01)
-_ATAN_D = Series([_ATAN_COLUMN, _atan_d(16)], radius=0.01)
+_EYE = Constant(_IDENTITY)
 
 
 def hat(phi: Tensor) -> Tensor:
@@ -186,72 +149,8 @@ def unit_from_vector(phi: Tensor) -> Tensor:
     return torch.cat((s * phi, w), -1)
 
 
-def candidate(products: Tensor) -> Tensor:
-    """Choose a quaternion from the products of its components.
-
-    The row of 4 q q^T whose diagonal entry is largest loses no digits at any angle.
-
-    Args:
-        products: Planes of 4 q q^T, shape (16, N).
-
-    Returns:
-        Planes of a quaternion (x, y, z, w) with w >= 0, of length between 2 and 4, shape (4, N).
-    """
-    fixed = products.detach()
-    pivot = fixed[::5].max(0, keepdim=True)[1]
-    chosen = torch.copysign(pivot == _PIVOTS(products), fixed[3::4])
-    return (chosen.unsqueeze(1) * products.unflatten(0, (4, 4))).sum(0)
-
-
-def _half_angle(q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Vector and scalar part, mask; scalar part and r of the series; |v| and angle of the closed forms."""
-    v, w = q.split((3, 1))
-    n2 = squared_norm(v, 0)
-    small = n2 < 0.01 * (w * w)
-    ws = torch.where(small, w, 1)
-    n = torch.where(small, 1, n2).sqrt()
-    return v, w, small, ws, torch.where(small, n2, 0) / (ws * ws), n, 2 * torch.atan2(n, w)
-
-
-def vector(q: Tensor) -> Tensor:
-    """Compute the rotation vector of a quaternion of any length but zero.
-
-    Args:
-        q: Planes of the quaternion, w >= 0, shape (4, N).
-
-    Returns:
-        Planes of the rotation vector, of length at most pi, shape (3, N).
-    """
-    v, _, small, ws, r, n, angle = _half_angle(q)
-    return torch.where(small, _ATAN(r, 0) / ws, angle / n) * v
-
-
-def vector_and_d(q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute the rotation vector of a quaternion, and the coefficient D of the inverse left Jacobian there.
-
-    Args:
-        q: Planes of the quaternion, w >= 0, shape (4, N).
-
-    Returns:
-        Planes of the rotation vector, of length theta at most pi, shape (3, N); theta cot(theta/2), which is
-        2 (1 - theta^2 D), and D, each (1, N).
-    """
-    v, w, small, ws, r, n, angle = _half_angle(q)
-    first, second = _ATAN_D(r, 0).split(1)
-    factor = torch.where(small, first / ws, angle / n)
-    cot = factor * w
-    closed = torch.rsub(cot, 1, alpha=0.5) / (angle * angle)
-    return factor * v, cot, torch.where(small, second, closed)
-
-
-def _upper(q: Tensor) -> Tensor:
-    """Planes of a quaternion or its negative with w >= 0, from rows."""
-    planes = q.t().contiguous()
-    return torch.where(planes[3:] < 0, -planes, planes)
-
-
 def _candidate_rows(rotation: Tensor) -> Tensor:
-    return candidate(addmm(OFFSETS(rotation), _CANDIDATES(rotation), rotation.t()))
+    return candidate(PRODUCTS.to_planes(rotation))
 
 
 def candidate_from_matrix(rotation: Tensor) -> Tensor:
@@ -287,25 +186,7 @@ def vector_from_candidate(q: Tensor) -> Tensor:
     Returns:
         Rotation vector, shape (..., 3), of length at most pi.
     """
-    return by_rows(lambda rows: vector(_upper(rows)).t().contiguous(), q, (4,), (3,))
-
-
-def vector_and_d_from_candidate(q: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the rotation vector of a quaternion, and the coefficient D of the inverse left Jacobian there.
-
-    Args:
-        q: Quaternion (x, y, z, w), shape (..., 4).
-
-    Returns:
-        Rotation vector, shape (..., 3), of length at most pi, and D, shape (..., 1).
-    """
-
-    def both(rows: Tensor) -> Tensor:
-        phi, _, d = vector_and_d(_upper(rows))
-        return torch.cat((phi, d)).t().contiguous()
-
-    phi, d = by_rows(both, q, (4,), (4,)).split((3, 1), -1)
-    return phi, d
+    return by_rows(lambda rows: vector(upper(rows)).t().contiguous(), q, (4,), (3,))
 
 
 def vector_from_matrix(rotation: Tensor) -> Tensor:
@@ -336,4 +217,21 @@ def _exp_rows(phi: Tensor) -> Tensor:
     planes = phi.t().contiguous()
     a, b = ab(squared_norm(planes, 0), 0)
     left = torch.cat((b * planes, a))
-    return addmm(_EYE(phi), (left.unsqueeze(1) * planes).flatten(0, 1).t(), _ASSEMBLY_TRANSPOSED(phi))
+    return _EXP.to_rows((left.unsqueeze(1) * planes).flatten(0, 1))
+
+
+def defect(rotation: Tensor) -> Tensor:
+    """Compute max |R - cof R| / max |R|: zero for rotations and for nothing else, NaN for zero.
+
+    R = cof R says R R^T = det(R) I with det(R)^2 = det(R). For R = Q (I + E), Q a rotation and E small, it is
+    the size of E + E^T - tr(E) I.
+
+    Args:
+        rotation: Planes of R, shape (3, 3, N).
+
+    Returns:
+        Planes, shape (1, N).
+    """
+    rows = torch.cat((rotation, rotation))
+    off = (rotation - torch.linalg.cross(rows[1:4], rows[2:5], dim=1)).flatten(0, 1)
+    return off.abs().amax(0, keepdim=True) / rotation.flatten(0, 1).abs().amax(0, keepdim=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 from . import _rotation, _scalar
 from ._checks import require_last, require_one_device
 from ._constants import Constant
-from ._linalg import apply, cross, product, promote
+from ._linalg import cross, product, promote, transform
 from ._matrix_group import MatrixLieGroup
 from ._motion import Motion
 from ._se3 import SE3
@@ -108,15 +108,14 @@ class ExtendedPoseGroup(MatrixLieGroup):
     def inverse(self, g: Tensor) -> Tensor:
         """Compute (R^T, -R^T p, -R^T v), (..., 5, 5)."""
         self._require_element(g, "g")
-        back = g[..., :3, :3].mT
-        return self._assemble(back, -product(back, g[..., :3, 3:]))
+        return _MOTION.inverse(g)
 
     def act(self, g: Tensor, points: Tensor) -> Tensor:
         """Compute R x + p for points x (..., 3), leading dimensions broadcast; v does not enter."""
         self._require_element(g, "g")
         require_last(points, 3, "points", "points in space")
         require_one_device(g, "g", points, "points")
-        return apply(g[..., :3, :3], points) + g[..., :3, 3]
+        return transform(g[..., :3, :3], points, g[..., :3, 3])
 
     def Ad(self, g: Tensor) -> Tensor:
         """Compute [[R, 0, hat(p) R], [0, R, hat(v) R], [0, 0, R]], (..., 9, 9)."""

@@ -8,12 +8,14 @@ from torch import Tensor
 from . import _rotation, _scalar
 from ._checks import require_last, require_one_device
 from ._constants import Constant
-from ._linalg import apply, cross, product, promote
+from ._linalg import apply, cross, product, promote, transform
 from ._matrix_group import MatrixLieGroup
 from ._motion import Motion
+from ._planes import by_rows
 from ._so3 import SO3
 
 _BOTTOM = Constant([[0, 0, 0, 1]])
+_LAST = Constant([[0], [0], [0], [1]])
 _MOTION = Motion(1)
 
 
@@ -97,15 +99,14 @@ class RigidMotionGroup(MatrixLieGroup):
     def inverse(self, g: Tensor) -> Tensor:
         """Compute (R^T, -R^T t), (..., 4, 4)."""
         self._require_element(g, "g")
-        rotation = g[..., :3, :3].mT
-        return self.from_parts(rotation, -apply(rotation, g[..., :3, 3]))
+        return _MOTION.inverse(g)
 
     def act(self, g: Tensor, points: Tensor) -> Tensor:
         """Compute R p + t for points p (..., 3), leading dimensions broadcast."""
         self._require_element(g, "g")
         require_last(points, 3, "points", "points in space")
         require_one_device(g, "g", points, "points")
-        return apply(g[..., :3, :3], points) + g[..., :3, 3]
+        return transform(g[..., :3, :3], points, g[..., :3, 3])
 
     def Ad(self, g: Tensor) -> Tensor:
         """Compute [[R, hat(t) R], [0, R]], (..., 6, 6)."""
@@ -225,8 +226,7 @@ class RigidMotionGroup(MatrixLieGroup):
     def residual(self, x: Tensor) -> Tensor:
         """Compute the larger defect of rotation and last row, NaN where t is not finite, shape (...)."""
         self._require_element(x, "x")
-        row = (x[..., 3:, :] - _BOTTOM(x)).abs().amax((-2, -1))
-        return torch.maximum(SO3.residual(x[..., :3, :3]), row) + 0 * x[..., :3, 3].sum(-1)
+        return by_rows(_residual_rows, x, (4, 4), ())
 
     @staticmethod
     def _half_inverse(phi: Tensor) -> Tensor:
@@ -240,6 +240,12 @@ class RigidMotionGroup(MatrixLieGroup):
         half = 0.5 * phi
         once = torch.linalg.cross(half, rho)
         return rho + (once + torch.linalg.cross(half, once)) / (1 + _scalar.squared_norm(half))
+
+
+def _residual_rows(rows: Tensor) -> Tensor:
+    planes = rows.t().contiguous().unflatten(0, (4, 4))
+    row = torch.cat((planes[3] - _LAST(rows), 0 * planes[:3, 3])).abs().amax(0, keepdim=True)
+    return torch.maximum(_rotation.defect(planes[:3, :3]), row).t()
 
 
 SE3 = RigidMotionGroup()

@@ -10,8 +10,9 @@ from torch import Tensor
 from . import _rotation, _scalar
 from ._checks import require_last, require_one_device
 from ._constants import Series
-from ._linalg import cross, determinant, product
+from ._linalg import cross, product
 from ._matrix_group import MatrixLieGroup
+from ._planes import by_rows
 from ._polar import nearest_rotation
 
 # arcsin(s)^2 / s^2 as a series in s^2
@@ -180,11 +181,18 @@ class RotationGroup(MatrixLieGroup):
         return 1.5 * g - 0.5 * product(g, product(g.mT, g))
 
     def residual(self, x: Tensor) -> Tensor:
-        """Compute the larger of max |x^T x - I| and |det x - 1|, shape (...)."""
+        """Compute max |x - cof x| / max |x|, shape (...): 0 for rotations alone, NaN for x = 0.
+
+        For x = Q (I + E), Q a rotation and E small, it is the size of E + E^T - tr(E) I.
+
+        Args:
+            x: Matrices, shape (..., 3, 3).
+
+        Returns:
+            Defects, shape (...); NaN where an entry is not finite.
+        """
         self._require_element(x, "x")
-        eye = torch.eye(3, dtype=x.dtype, device=x.device)
-        orthogonality = (product(x.mT, x) - eye).abs().amax((-2, -1))
-        return torch.maximum(orthogonality, (determinant(x) - 1).abs())
+        return by_rows(_residual_rows, x, (3, 3), ())
 
     def from_quaternion(self, q_xyzw: Tensor) -> Tensor:
         """Compute the rotation matrix of a non-zero quaternion (x, y, z, w), (..., 4) to (..., 3, 3)."""
@@ -202,6 +210,10 @@ class RotationGroup(MatrixLieGroup):
         self._require_pair(x, "x", y, "y", check)
         sine = 0.5 * cross(y, x).sum(-2)  # rows: the axial vector of x^T y without the product
         return sine, 0.5 * (x * y).flatten(-2).sum(-1, keepdim=True) - 0.5
+
+
+def _residual_rows(rows: Tensor) -> Tensor:
+    return _rotation.defect(rows.t().contiguous().unflatten(0, (3, 3))).t()
 
 
 SO3 = RotationGroup()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-from .. import _rotation
+from .. import _turn
 from ._angle import d
 from ._series import PowerSeries
 from ._vector import Matrix, Quaternion, Vector, dot, twice
 
 # With r = |v|^2 / w^2: 2 atan(sqrt r) / sqrt r, and (1 - atan(sqrt r) / sqrt r) / r.
-_ATAN = PowerSeries(_rotation._ATAN_COLUMN, 0.01)
-_ATAN_D = PowerSeries([-0.5 * c for c in _rotation._ATAN_COLUMN[1:]], 0.01)
+_ATAN = PowerSeries(_turn.ATAN_COLUMN, 0.01)
+_ATAN_D = PowerSeries([-0.5 * c for c in _turn.ATAN_COLUMN[1:]], 0.01)
 
 
 def candidate(R: Matrix) -> Quaternion:
