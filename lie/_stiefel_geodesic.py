@@ -20,8 +20,8 @@ from ._linalg import product, solve
 from ._spectral import symmetrised
 
 _STEPS = 40
-_TRACED_STEPS = 14
-_LONGEST_STEP = 2.0  # longer Newton steps leave the basin of the shortest geodesic
+_TRACED_STEPS = 16
+_LONGEST_STEP = 1.25  # longer Newton steps leave the basin of the shortest geodesic
 _LAST_STEPS = 3  # each makes one order of derivative more right
 
 
@@ -86,9 +86,10 @@ def logarithm(x: Tensor, y: Tensor, weight: float) -> Tensor:
     F = coefficients(A, K, weight)[1]
     apart = y - x
     normal = apart - product(x, product(x.mT, apart))
-    B = product(normal, solve(F, torch.eye(p, dtype=F.dtype, device=F.device).expand_as(F)))
-    missed = torch.maximum(_largest(defect), _largest(product(B.mT, B) - K) / (1 + _largest(K)))
-    return torch.where(missed <= tolerance, product(x, A) + B, torch.nan)
+    spread = solve(F, torch.eye(p, dtype=F.dtype, device=F.device).expand_as(F))
+    rounding = torch.finfo(F.dtype).eps * _largest(inverse) * _largest(spread)
+    found = torch.maximum(_largest(defect), rounding) <= tolerance
+    return torch.where(found, product(x, A) + product(normal, spread), torch.nan)
 
 
 def _value_and_slope(Z: Tensor, weight: float) -> tuple[Tensor, Tensor]:

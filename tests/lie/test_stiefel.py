@@ -20,7 +20,7 @@ metrics = pytest.mark.parametrize("metric", METRICS)
 
 
 class TestEuclidean(RiemannianManifoldSuite):
-    manifold = Stiefel(4, 2)
+    manifold = Stiefel(3, 2)
     reach = 1.5
     transport_keeps_lengths = False
 
@@ -153,6 +153,28 @@ def test_logarithm_is_found_within_the_injectivity_radius(n, p, metric, dtype):
         got = space.log(x.to(dtype), y.to(dtype)).double()
         # Next to the radius the derivatives of log grow as powers of 1 / (1 - share), and rounding with them.
         assert float((got - v).abs().max()) <= 32 * EPS[dtype] / (1 - share) ** 2
+
+
+@metrics
+def test_logarithm_is_found_right_next_to_the_injectivity_radius(metric):
+    space = Stiefel(4, 2, metric)
+    x = drawn(space, 1500)
+    v = uneven_tangents(space, x, 0.995 * math.pi * (1 if metric == "euclidean" else 0.8**0.5))
+    torch.testing.assert_close(space.log(x, space.exp(x, v)), v, rtol=0, atol=1e-9)
+
+
+@metrics
+def test_frames_that_have_drifted_still_have_a_logarithm(metric):
+    space = Stiefel(5, 2, metric)
+    x = drawn(space, 4)
+    v = tangents(space, x)
+    y = space.exp(x, v)
+    noise = 1e-5 * drawn(space, 4, seed=1)
+    torch.testing.assert_close(space.log(x + noise, y), v, rtol=0, atol=1e-4)
+    torch.testing.assert_close(space.log(x, y + noise), v, rtol=0, atol=1e-4)
+    mixed = space.log(x.float(), y)
+    assert mixed.dtype == torch.float64
+    torch.testing.assert_close(mixed, v, rtol=0, atol=1e-6)
 
 
 def test_logarithm_of_orthogonal_matrices_is_the_matrix_logarithm():
