@@ -15,17 +15,16 @@ _ATAN_D = PowerSeries([-0.5 * c for c in _turn.ATAN_COLUMN[1:]], 0.01)
 
 
 def candidate(R: Matrix) -> Quaternion:
-    """Compute a quaternion of a rotation, of length between 2 and 4 and either sign: the largest of four."""
+    """Compute a quaternion of a rotation, of length between 2 and 4 and either sign."""
+    # The pivot is the larger entry of the pair (x, y) or (z, w) with the larger sum of squares.
     r00, r01, r02, r10, r11, r12, r20, r21, r22 = R
-    trace = r00 + r11 + r22
-    largest = max(max(r00, r11), max(r22, trace))
-    if r00 == largest:
-        return 1.0 + r00 - r11 - r22, r01 + r10, r02 + r20, r21 - r12
-    if r11 == largest:
+    if r22 < 0.0:
+        if r00 > r11:
+            return 1.0 + r00 - r11 - r22, r01 + r10, r02 + r20, r21 - r12
         return r01 + r10, 1.0 - r00 + r11 - r22, r12 + r21, r02 - r20
-    if r22 == largest:
+    if r00 + r11 < 0.0:
         return r02 + r20, r12 + r21, 1.0 - r00 - r11 + r22, r10 - r01
-    return r21 - r12, r02 - r20, r10 - r01, 1.0 + trace
+    return r21 - r12, r02 - r20, r10 - r01, 1.0 + r00 + r11 + r22
 
 
 def half_angle(q: Quaternion) -> tuple[float, float]:
@@ -46,12 +45,11 @@ def half_angle(q: Quaternion) -> tuple[float, float]:
 def candidate_vjp(R: Matrix, q_bar: Quaternion) -> Matrix:
     """Compute the cotangent of R from that of its candidate."""
     x, y, z, w = q_bar
-    largest = max(max(R[0], R[4]), max(R[8], R[0] + R[4] + R[8]))
-    if R[0] == largest:
-        return x, y, z, y, -x, -w, z, w, -x
-    if R[4] == largest:
+    if R[8] < 0.0:
+        if R[0] > R[4]:
+            return x, y, z, y, -x, -w, z, w, -x
         return -y, x, w, x, y, z, -w, z, -y
-    if R[8] == largest:
+    if R[0] + R[4] < 0.0:
         return -z, -w, x, w, -z, y, x, y, z
     return w, -z, y, z, w, -x, -y, x, w
 
