@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._constants import differentiates
 from ._linalg import product
 
 _STEPS = 3  # each makes one order of derivative more right
@@ -46,7 +47,7 @@ def polar(M: Tensor, *, special: bool = False) -> tuple[Tensor, Tensor]:
     turn = 1 / torch.maximum(sums, floor.unsqueeze(-1))
     stretch = right.mT / torch.maximum(sizes, floor).unsqueeze(-2)  # the inverse of U^T M is stretch @ right
     U = nearest = _orthonormalised(product(left, right))
-    for _ in range(_STEPS):
+    for _ in range(_STEPS if differentiates(M) else 1):  # one restores digits that the decomposition lost
         S = product(U.mT, M)
         skew = product(right, product(S - S.mT, right.mT)) * turn
         step = product(U, product(right.mT, product(skew, right)))
