@@ -26,7 +26,7 @@ class Stiefel(Frames):
     Geodesics, logarithms, distances and ``gradient`` are those of the metric. ``exp`` costs an exponential of
     2p by 2p matrices; ``log`` some ten times p^2 of 4p by 4p ones, for p up to about ten. ``retract`` is
     of second order: the polar factor for the Euclidean metric, which also mends drift at about the cost of
-    ``exp``, the Cayley transform for the canonical one, at half of it or less. ``retract_qr`` is the cheapest.
+    ``exp``, the Cayley transform for the canonical one, at half of it or less. ``retract_qr`` is cheapest.
 
     Args:
         n: Number of rows.
