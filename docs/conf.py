@@ -22,7 +22,7 @@ extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "auto_examples/**/*.ipynb"]
+exclude_patterns = ["_build", "auto_examples/**/*.ipynb", "accuracy_table.md"]
 default_role = "code"
 root_doc = "index"
 
