@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import Tensor
 
 from lie import SE3, SO3, LieGroup, UnitQuaternion
@@ -60,7 +61,32 @@ class FusedGroup(LieGroup):
 
     def distance(self, x: Tensor, y: Tensor, *, check: bool = True) -> Tensor:
         own = self._operations.get("distance")
-        return super().distance(x, y, check=check) if own is None else own(x, y, check=check)
+        if own is None:
+            return torch.linalg.vector_norm(self._step(x, y, check), dim=-1)
+        return own(x, y, check=check)
+
+    def interpolate(self, x: Tensor, y: Tensor, s: Tensor | float, *, check: bool = True) -> Tensor:
+        step = self._step(x, y, check)
+        s = s if isinstance(s, Tensor) else torch.tensor(s, dtype=step.dtype, device=step.device)
+        return self.plus(x, s.unsqueeze(-1) * step)
+
+    def _difference(self, h: Tensor, g: Tensor, name: str, check: bool) -> Tensor:
+        return self._operations["minus"](h, g, check=False)
+
+    def _step(self, x: Tensor, y: Tensor, check: bool) -> Tensor:
+        """The logarithm of x^-1 y, the elements checked in the same loop."""
+
+        def refuse() -> None:
+            self._require_pair(x, "x", y, "y", True)
+
+        return self._operations["minus"](y, x, check=check, refuse=refuse)
+
+
+class _SquaredDistance(FusedGroup):
+    """Of groups whose squared distance is that of the logarithm."""
+
+    def squared_distance(self, x: Tensor, y: Tensor, *, check: bool = True) -> Tensor:
+        return self._step(x, y, check).square().sum(-1)
 
 
 class FusedRotations(FusedGroup, type(SO3)):  # type: ignore[misc]
@@ -72,7 +98,7 @@ class FusedRotations(FusedGroup, type(SO3)):  # type: ignore[misc]
         self._operations = {**operations(SO3, layout), "distance": distance(SO3, layout)}
 
 
-class FusedRigidMotions(FusedGroup, type(SE3)):  # type: ignore[misc]
+class FusedRigidMotions(_SquaredDistance, type(SE3)):  # type: ignore[misc]
     """``lie.SE3`` with compiled loops."""
 
     def __init__(self) -> None:
@@ -85,7 +111,7 @@ class FusedRigidMotions(FusedGroup, type(SE3)):  # type: ignore[misc]
         }
 
 
-class FusedQuaternions(FusedGroup, type(UnitQuaternion)):  # type: ignore[misc]
+class FusedQuaternions(_SquaredDistance, type(UnitQuaternion)):  # type: ignore[misc]
     """``lie.UnitQuaternion`` with compiled loops."""
 
     def __init__(self) -> None:

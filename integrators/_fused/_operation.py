@@ -30,7 +30,7 @@ class Pullback(NamedTuple):
 
 
 class Operation:
-    """A function of one or two tensors, called with them and with the options of its torch form.
+    """A function of one or two tensors.
 
     Args:
         eager: The same function in torch.
@@ -38,6 +38,7 @@ class Operation:
         shape: Shape of an element of the result.
         kernel: The loop. Where it counts bad elements the torch function decides.
         pullbacks: One for each input.
+        checks: Whether the torch function takes ``check``.
     """
 
     def __init__(
@@ -47,37 +48,55 @@ class Operation:
         shape: tuple[int, ...],
         kernel: Kernel,
         pullbacks: tuple[Pullback, ...],
+        checks: bool = False,
     ) -> None:
-        self.eager, self.shapes, self.shape, self.kernel, self.pullbacks = (
-            eager,
-            shapes,
-            shape,
-            kernel,
-            pullbacks,
-        )
+        self.shapes, self.shape, self.kernel, self.pullbacks = shapes, shape, kernel, pullbacks
+        self._eager, self._checks = eager, checks
         self._depths = tuple(len(shape) for shape in shapes)
         self._all_depths = (*self._depths, len(self.shape), len(self.shape))
         self.keeps_result = any(RESULT in pullback.reads for pullback in pullbacks)
 
-    def __call__(self, *tensors: Tensor, **options: bool) -> Tensor:
+    def __call__(
+        self, *tensors: Tensor, check: bool = True, refuse: Callable[[], None] | None = None
+    ) -> Tensor:
         """Apply the function.
 
         Args:
             *tensors: The inputs; leading dimensions broadcast.
-            **options: Passed to the torch function.
+            check: Whether bad elements are refused.
+            refuse: Checks the inputs in place of the torch function, whose messages would name others.
 
         Returns:
             The result.
         """
         found = self._fit(tensors)
         if found is None:
-            return self.eager(*tensors, **options)
+            return self.in_torch(tensors, check, refuse)
         inputs, batch = found
         if torch.is_grad_enabled():
             for tensor in inputs:
                 if tensor.requires_grad:
-                    return _Fused.apply(self, options, batch, *inputs)
-        return self.forward(inputs, batch, options)[0]
+                    return _Fused.apply(self, check, refuse, batch, *inputs)
+        return self.forward(inputs, batch, check, refuse)[0]
+
+    def in_torch(
+        self, tensors: tuple[Tensor, ...], check: bool, refuse: Callable[[], None] | None = None
+    ) -> Tensor:
+        """Apply the torch function.
+
+        Args:
+            tensors: The inputs.
+            check: Whether bad elements are refused.
+            refuse: What checks them, None for the function itself.
+
+        Returns:
+            The result.
+        """
+        if not self._checks:
+            return self._eager(*tensors)
+        if check and refuse is not None:
+            refuse()
+        return self._eager(*tensors, check=check and refuse is None)
 
     def _fit(self, tensors: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[int, ...]] | None:
         """The inputs with one dtype and one batch shape, and that; None where the loop cannot be used."""
@@ -109,21 +128,26 @@ class Operation:
         return (a, b), batch
 
     def forward(
-        self, inputs: tuple[Tensor, ...], batch: tuple[int, ...], options: dict[str, bool]
+        self,
+        inputs: tuple[Tensor, ...],
+        batch: tuple[int, ...],
+        check: bool,
+        refuse: Callable[[], None] | None,
     ) -> tuple[Tensor, bool]:
         """Apply the loop.
 
         Args:
             inputs: Tensors of one dtype and batch shape.
             batch: Their batch dimensions.
-            options: Passed to the torch function; ``check=False`` keeps the loop's result.
+            check: Whether bad elements are refused.
+            refuse: What checks them, None for the torch function.
 
         Returns:
             The result, and whether it comes from the loop.
         """
         result, bad = launch(self.kernel, inputs, self._depths, batch, self.shape)
-        if bad and options.get("check", True):
-            return self.eager(*inputs, **options), False
+        if bad and check:
+            return self.in_torch(inputs, check, refuse), False
         return result, True
 
     def backward(
@@ -175,10 +199,15 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, operation: Operation, options: dict[str, bool], batch: tuple[int, ...], *inputs: Tensor
+        ctx: Any,
+        operation: Operation,
+        check: bool,
+        refuse: Callable[[], None] | None,
+        batch: tuple[int, ...],
+        *inputs: Tensor,
     ) -> Tensor:
-        result, ctx.fused = operation.forward(inputs, batch, options)
-        ctx.operation, ctx.options, ctx.batch = operation, options, batch
+        result, ctx.fused = operation.forward(inputs, batch, check, refuse)
+        ctx.operation, ctx.batch = operation, batch
         ctx.save_for_backward(*inputs, *((result,) if operation.keeps_result else ()))
         return result
 
@@ -186,17 +215,12 @@ class _Fused(torch.autograd.Function):
     def backward(ctx: Any, cotangent: Tensor) -> Any:
         operation: Operation = ctx.operation
         saved = ctx.saved_tensors  # refuses inputs that were changed in place
+        nothing = (None,) * 4
         if ctx.fused and not torch.is_grad_enabled() and runs_plainly(cotangent) and fits(cotangent):
             read = (*saved, cotangent) if operation.keeps_result else (*saved, cotangent, cotangent)
-            return None, None, None, *operation.backward(read, ctx.batch, ctx.needs_input_grad[3:])
-        unchecked = dict.fromkeys(ctx.options, False)
-        return (
-            None,
-            None,
-            None,
-            *backward_in_torch(
-                lambda *tensors: operation.eager(*tensors, **unchecked),
-                saved[: len(operation.shapes)],
-                (cotangent,),
-            ),
+            return *nothing, *operation.backward(read, ctx.batch, ctx.needs_input_grad[4:])
+        return *nothing, *backward_in_torch(
+            lambda *tensors: operation.in_torch(tensors, check=False),
+            saved[: len(operation.shapes)],
+            (cotangent,),
         )

@@ -118,6 +118,7 @@ def operations(group: LieGroup, layout: Layout) -> dict[str, Operation]:
             (Pullback(
                 layout.cotangent("log_vjp", element, tangent, tangent, lanes=True), (0, RESULT, COTANGENT)
             ),),
+            checks=True,
         ),
         "compose": Operation(
             group.compose, (g, g), g,
@@ -154,6 +155,7 @@ def operations(group: LieGroup, layout: Layout) -> dict[str, Operation]:
                 Pullback(layout.cotangent("minus_left", *both, lanes=True), (0, 1, RESULT, COTANGENT)),
                 Pullback(layout.cotangent("minus_right", *both, lanes=True), (0, 1, RESULT, COTANGENT)),
             ),
+            checks=True,
         ),
     }  # fmt: skip
 
@@ -213,4 +215,5 @@ def distance(group: LieGroup, layout: Layout) -> Operation:
             )
             for side in ("left", "right")
         ),
+        checks=True,
     )  # fmt: skip

@@ -137,6 +137,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "minus": ("g", "h"),
     "distance": ("g", "h"),
     "squared_distance": ("g", "h"),
+    "interpolate": ("g", "h", "s"),
 }
 
 
@@ -152,6 +153,7 @@ def inputs(group: LieGroup, dtype: torch.dtype, names: tuple[str, ...]) -> list[
         "g": group.exp(draw(n, group.dim)),
         "h": group.exp(draw(n, group.dim)),
         "p": draw(n, 3),
+        "s": draw(n),
     }
     return [made[name].to(dtype) for name in names]
 
