@@ -51,6 +51,7 @@ _ASSEMBLY = Constant(_assembly())
 _EXP = AffineMap(_assembly(), _IDENTITY)
 _FROM_PRODUCTS = Constant(_from_products())
 _EYE = Constant(_IDENTITY)
+_DELTA = Constant([[1], [1], [0]])
 
 
 def hat(phi: Tensor) -> Tensor:
@@ -221,17 +222,18 @@ def _exp_rows(phi: Tensor) -> Tensor:
 
 
 def defect(rotation: Tensor) -> Tensor:
-    """Compute max |R - cof R| / max |R|: zero for rotations and for nothing else, NaN for zero.
+    """Compute the largest entry of r_i . r_j - delta_ij, i, j < 2, and r_2 - r_0 x r_1, r the rows.
 
-    R = cof R says R R^T = det(R) I with det(R)^2 = det(R). For R = Q (I + E), Q a rotation and E small, it is
-    the size of E + E^T - tr(E) I.
+    It vanishes for rotations and for nothing else.
 
     Args:
-        rotation: Planes of R, shape (3, 3, N).
+        rotation: Planes of the matrix, shape (3, 3, N).
 
     Returns:
         Planes, shape (1, N).
     """
-    rows = torch.cat((rotation, rotation))
-    off = (rotation - torch.linalg.cross(rows[1:4], rows[2:5], dim=1)).flatten(0, 1)
-    return off.abs().amax(0, keepdim=True) / rotation.flatten(0, 1).abs().amax(0, keepdim=True)
+    first, second, third = rotation.unbind(0)
+    off = third - torch.linalg.cross(first, second, dim=0)
+    pairs = torch.cat((first, second, first)) * torch.cat((first, second, second))
+    dots = pairs.unflatten(0, (3, 3)).sum(1) - _DELTA(rotation)
+    return torch.cat((off, dots)).abs().amax(0, keepdim=True)

@@ -181,16 +181,7 @@ class RotationGroup(MatrixLieGroup):
         return 1.5 * g - 0.5 * product(g, product(g.mT, g))
 
     def residual(self, x: Tensor) -> Tensor:
-        """Compute max |x - cof x| / max |x|, shape (...): 0 for rotations alone, NaN for x = 0.
-
-        For x = Q (I + E), Q a rotation and E small, it is the size of E + E^T - tr(E) I.
-
-        Args:
-            x: Matrices, shape (..., 3, 3).
-
-        Returns:
-            Defects, shape (...); NaN where an entry is not finite.
-        """
+        """Compute how far two rows are from orthonormal and the third from their cross product, shape (...)."""
         self._require_element(x, "x")
         return by_rows(_residual_rows, x, (3, 3), ())
 

@@ -93,3 +93,19 @@ def test_points_move_alike_one_by_one_and_together(precision, request):
         SE3.act(g.unsqueeze(1), points).diagonal(dim1=0, dim2=1).mT,
     ):
         torch.testing.assert_close(moved.double(), expected, rtol=0, atol=1e-6)
+
+
+def test_the_residual_is_as_large_as_what_is_wrong():
+    generator = torch.Generator().manual_seed(0)
+    r = SO3.random(20, generator=generator, dtype=torch.float64)
+    assert float(SO3.residual(r).max()) < 1e-14
+    strain = torch.randn(20, 3, 3, generator=generator, dtype=torch.float64)
+    strain = strain + strain.mT
+    for size in (1e-9, 1e-5):
+        ratio = SO3.residual(r + size * r @ strain) / (size * strain.abs().amax((-2, -1)))
+        assert float(ratio.min()) > 0.2
+        assert float(ratio.max()) < 6
+    flip = torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))
+    for wrong in (flip @ r, r @ flip, 1.5 * r, 0 * r, r[:, [1, 0, 2]]):
+        assert float(SO3.residual(wrong).min()) > 0.3
+    assert bool(SO3.residual(r.index_fill(-1, torch.tensor(2), torch.nan)).isnan().all())
