@@ -181,7 +181,7 @@ class RotationGroup(MatrixLieGroup):
         return 1.5 * g - 0.5 * product(g, product(g.mT, g))
 
     def residual(self, x: Tensor) -> Tensor:
-        """Compute how far two rows are from orthonormal and the third from their cross product, shape (...)."""
+        """Compute how far two rows are from orthonormal, and the third from their cross product, (...)."""
         self._require_element(x, "x")
         return by_rows(_residual_rows, x, (3, 3), ())
 
