@@ -112,7 +112,7 @@ class LieFVIN(RigidBodyIntegrator):
             potential=NeuralPotential(group, generator=generator) if potential is None else potential,
             input_gain=input_gain,
             dissipation=dissipation,
-            mass=LearnedMass() if mass is None and group is SE3 else mass,
+            mass=LearnedMass() if mass is None and group == SE3 else mass,
             alpha=alpha,
             force_split=force_split,
             kinetic=kinetic,

@@ -74,7 +74,7 @@ class NeuralPotential(Potential):
         if linear:
             field, force = torch.zeros(3, 3, dtype=dtype), torch.zeros(3, dtype=dtype)
             self.linear = LinearPotential(field, force, learnable=True)
-            if group is SO3:
+            if group == SO3:
                 self.linear.position.requires_grad_(False)
 
     def forward(self, *q: Tensor) -> Tensor:

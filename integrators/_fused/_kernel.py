@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-from ..kernels import LANE_FUNCTIONS, Flattener, load_source
+from ..kernels import load_source
+from ..kernels._flatten import Flattener
+from ..kernels._lane_math import LANE_FUNCTIONS
 
 LANES = 32
 

@@ -191,6 +191,7 @@ def fits(tensor: Tensor) -> bool:
         and not tensor.is_nested
         and tensor.layout is torch.strided
         and not tensor.is_neg()
+        and tensor.data_ptr() != 0  # zeros that torch keeps without memory
     )
 
 

@@ -10,7 +10,7 @@ import torch
 
 from lie import LieGroup, device
 
-from ..kernels import LARGEST_ANGLE
+from ..kernels._lane_math import LARGEST_ANGLE
 from . import _elements
 from ._kernel import Kernel
 from ._operation import COTANGENT, RESULT, Operation, Pullback

@@ -10,18 +10,13 @@ from ._driver import (
     load_source,
     module_source,
 )
-from ._flatten import Flattener
-from ._lane_math import LANE_FUNCTIONS, LARGEST_ANGLE
 from ._linear import emit_linear_solve
 from ._mlp import ACTIVATIONS, EmittedLayers, Layers
 
 __all__ = [
     "ACTIVATIONS",
     "BLOCK_LANES",
-    "LANE_FUNCTIONS",
-    "LARGEST_ANGLE",
     "EmittedLayers",
-    "Flattener",
     "KernelBuilder",
     "KernelField",
     "KernelPotential",

@@ -107,7 +107,7 @@ class RigidBodyIntegrator(ForcedIntegrator):
         self.group, self.kinetic = group, KINETIC_TERMS[kinetic]
         self.space = rigid_body_space(group)
         self.configuration_space = configuration_space(group)
-        self.translates = group is SE3
+        self.translates = group == SE3
         self.rows = 6 if self.translates else 3
         self.inertia = as_inertia(inertia)
         self.mass = self._fill_mass(mass)

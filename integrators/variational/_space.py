@@ -21,9 +21,9 @@ def rigid_body_space(group: LieGroup) -> StateSpace:
         ValueError: If the group is another.
     """
     omega = vector("omega", 3, unit="rad/s", frame="body")
-    if group is SO3:
+    if group == SO3:
         return StateSpace(Part("R", SO3), omega)
-    if group is SE3:
+    if group == SE3:
         return StateSpace(*configuration_space(group).parts, vector("v", 3, unit="m/s", frame="world"), omega)
     raise ValueError(f"group: expected lie.SO3 or lie.SE3, got {group}")
 
@@ -40,8 +40,8 @@ def configuration_space(group: LieGroup) -> StateSpace:
     Raises:
         ValueError: If the group is another.
     """
-    if group is SO3:
+    if group == SO3:
         return StateSpace(Part("R", SO3))
-    if group is SE3:
+    if group == SE3:
         return StateSpace(vector("x", 3, unit="m", frame="world"), Part("R", SO3))
     raise ValueError(f"group: expected lie.SO3 or lie.SE3, got {group}")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from integrators import fused
+from integrators import RigidBodyIntegrator, fused
 from integrators._fused import _launch
 from integrators._fused._kernel import Kernel
 from lie import SE3, SO2, SO3, LieGroup, UnitQuaternion
@@ -121,6 +121,12 @@ def test_lazily_negated_memory_is_left_to_torch(loops: list[str]) -> None:
     xi = torch.view_as_complex(tangents(4, 2).unflatten(-1, (3, 2))).conj().imag.flatten()[:6]
     xi = xi if xi.is_neg() else torch._neg_view(xi)
     assert close(F.exp(xi), SE3.exp(xi))
+    assert not loops
+
+
+def test_zeros_without_memory_are_left_to_torch(loops: list[str]) -> None:
+    zero = torch._efficientzerotensor((2, 6), dtype=torch.float64)
+    assert torch.equal(F.exp(zero), SE3.identity(2, dtype=torch.float64))
     assert not loops
 
 
@@ -263,7 +269,7 @@ def test_results_of_many_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 FORKED = """
 import os, sys, torch
-from integrators import fused
+from integrators import RigidBodyIntegrator, fused
 from integrators._fused import _launch
 import lie
 _launch.PARALLEL = 64
@@ -284,3 +290,15 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=120)
+
+
+def test_a_body_may_move_on_a_fused_group() -> None:
+    inertia = torch.diag(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    flows = [RigidBodyIntegrator(group, h=0.1, inertia=inertia, mass=2.0) for group in (F, SE3)]
+    x = flows[0].space.pack(
+        x=torch.zeros(3, dtype=torch.float64),
+        R=torch.eye(3, dtype=torch.float64),
+        v=torch.ones(3, dtype=torch.float64),
+        omega=torch.ones(3, dtype=torch.float64),
+    )
+    assert torch.equal(flows[0](x), flows[1](x))

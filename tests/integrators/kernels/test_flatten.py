@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from integrators.kernels import Flattener
-from integrators.kernels._flatten import arguments, function_text
+from integrators.kernels._flatten import Flattener, arguments, function_text
 from lie.device import PowerSeries
 
 _SERIES = PowerSeries([1 / math.factorial(k) for k in range(30)], 1.0)

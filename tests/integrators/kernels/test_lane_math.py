@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from integrators.kernels import LANE_FUNCTIONS, LARGEST_ANGLE
 from integrators.kernels._flatten import function_text
+from integrators.kernels._lane_math import LANE_FUNCTIONS, LARGEST_ANGLE
 
 Values = np.ndarray[Any, np.dtype[Any]]
 SCALARS = {torch.float32: np.float32, torch.float64: np.float64}
