@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lie import SE3, SO3, LieGroup, UnitQuaternion
 
+from . import _quaternion_elements, _se3_elements, _so3_elements
 from ._operation import Operation
 from ._tables import Layout, adjoint, distance, inverse, operations
 
@@ -94,7 +95,7 @@ class FusedRotations(FusedGroup, type(SO3)):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._plain, layout = SO3, Layout("so3", (3, 3), (3, 3))
+        self._plain, layout = SO3, Layout("so3", _so3_elements, (3, 3), (3, 3))
         self._operations = {**operations(SO3, layout), "distance": distance(SO3, layout)}
 
 
@@ -103,7 +104,7 @@ class FusedRigidMotions(_SquaredDistance, type(SE3)):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._plain, layout = SE3, Layout("se3", (3, 4), (4, 4), (0.0, 0.0, 0.0, 1.0))
+        self._plain, layout = SE3, Layout("se3", _se3_elements, (3, 4), (4, 4), (0.0, 0.0, 0.0, 1.0))
         self._operations = {
             **operations(SE3, layout),
             "inverse": inverse(SE3, layout),
@@ -116,7 +117,7 @@ class FusedQuaternions(_SquaredDistance, type(UnitQuaternion)):  # type: ignore[
 
     def __init__(self) -> None:
         super().__init__()
-        self._plain, layout = UnitQuaternion, Layout("quaternion", (1, 4), (1, 4))
+        self._plain, layout = UnitQuaternion, Layout("quaternion", _quaternion_elements, (1, 4), (1, 4))
         self._operations = {
             **operations(UnitQuaternion, layout),
             "inverse": inverse(UnitQuaternion, layout),

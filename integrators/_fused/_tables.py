@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -11,12 +12,11 @@ import torch
 from lie import LieGroup, device
 
 from ..kernels._lane_math import LARGEST_ANGLE
-from . import _elements
 from ._kernel import Kernel
 from ._operation import COTANGENT, RESULT, Operation, Pullback
 
-MEMBER = 1e-3
-"""A sum of defects up to which elements are members; beyond it the group looks at the largest of them."""
+MEMBER = 5e-4
+"""A sum of defects up to which elements are members; beyond it the group, with its wider bound, decides."""
 
 _ANGLES = {dtype: angle * angle for dtype, angle in LARGEST_ANGLE.items()}
 _DEFECTS = {torch.float32: MEMBER, torch.float64: MEMBER}
@@ -29,12 +29,14 @@ class Layout:
 
     Attributes:
         prefix: What the names of its functions begin with.
+        elements: Those that ``lie.device`` does not have.
         element: Rows and columns that its functions read.
         whole: Rows and columns that tell whether an element is in the group.
         bottom: Entries of a result after those.
     """
 
     prefix: str
+    elements: ModuleType
     element: tuple[int, int]
     whole: tuple[int, int]
     bottom: tuple[float, ...] = ()
@@ -54,7 +56,8 @@ class Layout:
             The function.
         """
         full = f"{self.prefix}_{name}"
-        return getattr(_elements, full, None) or getattr(device, full)
+        found: Callable[..., Any] = getattr(self.elements, full, None) or getattr(device, full)
+        return found
 
     def value(
         self,

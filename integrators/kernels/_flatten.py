@@ -9,10 +9,8 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-import math
-import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from types import FunctionType
 from typing import Any, get_args, get_type_hints
@@ -21,8 +19,7 @@ import torch
 
 from lie.device import PowerSeries
 
-Value = Any
-"""A number known now (float or int), the name of one that is not (str), or a tuple of values."""
+from ._straight_lines import StraightLines, Value
 
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.BitAnd: "&",
@@ -30,31 +27,13 @@ _OPERATORS: dict[type[ast.AST], str] = {
 }  # fmt: skip
 
 
-class Flattener:
+class Flattener(StraightLines):
     """Collects the lines of scalar functions applied to named numbers.
 
     A function may assign, branch and return; use arithmetic, comparisons, tuples indexed by constants,
     ``math``, ``PowerSeries`` (written out with the terms that the dtype needs), constants of its module and
-    other such functions. Equal operations are written once. Products with 0 and 1 and sums with 0 are left
-    out.
-
-    Args:
-        dtype: ``torch.float32`` or ``torch.float64``.
-        branches: Whether ``if`` stays a branch. Otherwise both sides are computed and one is selected.
-        elementary: Functions that stand in for some of ``math``, by name.
+    other such functions.
     """
-
-    def __init__(
-        self,
-        dtype: torch.dtype,
-        branches: bool,
-        elementary: Mapping[str, Callable[..., Any]] | None = None,
-    ) -> None:
-        self.dtype, self.branches, self.elementary = dtype, branches, dict(elementary or {})
-        self._scalar = "np.float32" if dtype == torch.float32 else "np.float64"
-        self._lines: list[str] = []
-        self._known: dict[str, str] = {}
-        self._depth = self._count = 0
 
     def apply(self, function: Callable[..., Any], *values: Value) -> Value:
         """Add the lines of a function of given arguments.
@@ -75,162 +54,6 @@ class Flattener:
         if result is None:
             raise TypeError(f"{function.__qualname__} must return a value.")
         return result
-
-    def lines(self, results: list[str]) -> list[str]:
-        """Give the lines so far, without those that do not bear on the results.
-
-        Args:
-            results: Names of the numbers that are wanted.
-
-        Returns:
-            Lines of source text.
-        """
-        if self.branches:
-            return self._lines
-        needed, kept = set(results), []
-        for line in reversed(self._lines):
-            name, text = line.split(" = ", 1)
-            if name in needed:
-                needed.update(re.findall(r"\bt\d+\b", text))
-                kept.append(line)
-        return kept[::-1]
-
-    def text(self, value: Value) -> str:
-        """Write a value as an expression.
-
-        Args:
-            value: The value.
-
-        Returns:
-            The expression; numbers are typed.
-        """
-        if isinstance(value, tuple):
-            return "(" + ", ".join(map(self.text, value)) + ",)"
-        if isinstance(value, float):
-            return repr(value) if self.dtype == torch.float64 else f"np.float32({value!r})"
-        return f"np.int32({value})" if isinstance(value, int) else value
-
-    def name(self, text: str) -> str:
-        """Name the value of an expression, once.
-
-        Args:
-            text: The expression.
-
-        Returns:
-            The name.
-        """
-        if text not in self._known:
-            self._known[text] = fresh = self._fresh()
-            self._add(f"{fresh} = {text}")
-        return self._known[text]
-
-    def select(self, condition: str, a: Value, b: Value) -> Value:
-        """Choose between two values that have been computed.
-
-        Args:
-            condition: Name of the condition.
-            a: Value if it is true.
-            b: Value if it is false.
-
-        Returns:
-            The value chosen.
-        """
-        if isinstance(a, tuple):
-            return tuple(self.select(condition, x, y) for x, y in zip(a, b, strict=True))
-        return a if a == b else self.name(f"{self.text(a)} if {condition} else {self.text(b)}")
-
-    def fork(self, condition: str, sides: tuple[Callable[[], Value], Callable[[], Value]]) -> Value:
-        """Compute one of two values, or both and choose.
-
-        Args:
-            condition: Name of the condition.
-            sides: What computes the value if it is true, and if it is false.
-
-        Returns:
-            The value.
-        """
-        if not self.branches:
-            return self.select(condition, sides[0](), sides[1]())
-        first, second = self._side(sides[0]), self._side(sides[1])
-        merged: list[tuple[str, Value, Value]] = []
-
-        def join(a: Value, b: Value) -> Value:
-            if isinstance(a, tuple):
-                return tuple(map(join, a, b))
-            if a == b:
-                return a
-            merged.append((self._fresh(), a, b))
-            return merged[-1][0]
-
-        value = join(first[0], second[0])
-        pad = "    " * (self._depth + 1)
-        for k, (header, (_, lines)) in enumerate(((f"if {condition}:", first), ("else:", second))):
-            self._add(header)
-            self._lines += lines
-            self._lines += [f"{pad}{entry[0]} = {self.text(entry[1 + k])}" for entry in merged]
-        return value
-
-    def _side(self, compute: Callable[[], Value]) -> tuple[Value, list[str]]:
-        known, lines = self._known, self._lines
-        self._known, self._lines, self._depth = dict(known), [], self._depth + 1
-        value = compute()
-        inner, self._known, self._lines, self._depth = self._lines, known, lines, self._depth - 1
-        return value, inner
-
-    def _fresh(self) -> str:
-        self._count += 1
-        return f"t{self._count}"
-
-    def _add(self, line: str) -> None:
-        self._lines.append("    " * self._depth + line)
-
-    def operate(self, symbol: str, a: Value, b: Value) -> Value:
-        """Add one operation.
-
-        Args:
-            symbol: The operator.
-            a: Left operand.
-            b: Right operand.
-
-        Returns:
-            The result.
-        """
-        if isinstance(a, float) and isinstance(b, float):
-            return {"+": a + b, "-": a - b, "*": a * b, "/": a / (b or math.nan)}[symbol]
-        if symbol == "*" and 0.0 in (a, b):
-            return 0.0
-        if (symbol == "*" and a == 1.0) or (symbol == "+" and a == 0.0):
-            return b
-        if (symbol in "*/" and b == 1.0) or (symbol in "+-" and b == 0.0):
-            return a
-        return self.name(f"{self.text(a)} {symbol} {self.text(b)}")
-
-    def series(self, series: PowerSeries, x: Value) -> Value:
-        """Sum a power series by Horner's rule.
-
-        Args:
-            series: The series.
-            x: The variable.
-
-        Returns:
-            The sum.
-        """
-        text, *rest = [self.text(c) for c in reversed(series.terms(torch.finfo(self.dtype).eps))]
-        for c in rest:
-            text = f"({text}) * {self.text(x)} + {c}"
-        return self.name(text)
-
-    def convert(self, kind: type, value: Value) -> Value:
-        """Convert to a whole number, towards zero, or to a floating-point one.
-
-        Args:
-            kind: ``int`` or ``float``.
-            value: The value.
-
-        Returns:
-            The value converted.
-        """
-        return self.name(f"{'np.int32' if kind is int else self._scalar}({self.text(value)})")
 
 
 class _Call:
