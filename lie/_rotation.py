@@ -221,19 +221,18 @@ def _exp_rows(phi: Tensor) -> Tensor:
     return _EXP.to_rows((left.unsqueeze(1) * planes).flatten(0, 1))
 
 
-def defect(rotation: Tensor) -> Tensor:
-    """Compute the largest entry of r_i . r_j - delta_ij, i, j < 2, and r_2 - r_0 x r_1, r the rows.
+def defects(rotation: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute r_2 - r_0 x r_1 and r_i . r_j - delta_ij, i, j < 2, for the rows r of a matrix.
 
-    It vanishes for rotations and for nothing else.
+    Both vanish for rotations and for nothing else.
 
     Args:
         rotation: Planes of the matrix, shape (3, 3, N).
 
     Returns:
-        Planes, shape (1, N).
+        Planes, each (3, N).
     """
     first, second, third = rotation.unbind(0)
-    off = third - torch.linalg.cross(first, second, dim=0)
     pairs = torch.cat((first, second, first)) * torch.cat((first, second, second))
     dots = pairs.unflatten(0, (3, 3)).sum(1) - _DELTA(rotation)
-    return torch.cat((off, dots)).abs().amax(0, keepdim=True)
+    return third - torch.linalg.cross(first, second, dim=0), dots

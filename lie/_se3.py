@@ -244,8 +244,9 @@ class RigidMotionGroup(MatrixLieGroup):
 
 def _residual_rows(rows: Tensor) -> Tensor:
     planes = rows.t().contiguous().unflatten(0, (4, 4))
-    row = torch.cat((planes[3] - _LAST(rows), 0 * planes[:3, 3])).abs().amax(0, keepdim=True)
-    return torch.maximum(_rotation.defect(planes[:3, :3]), row).t()
+    translation = 0 * planes[:3, 3]  # not finite where t is not
+    defects = (*_rotation.defects(planes[:3, :3]), planes[3] - _LAST(rows), translation)
+    return torch.cat(defects).abs().amax(0, keepdim=True).t()
 
 
 SE3 = RigidMotionGroup()

@@ -204,7 +204,8 @@ class RotationGroup(MatrixLieGroup):
 
 
 def _residual_rows(rows: Tensor) -> Tensor:
-    return _rotation.defect(rows.t().contiguous().unflatten(0, (3, 3))).t()
+    defects = _rotation.defects(rows.t().contiguous().unflatten(0, (3, 3)))
+    return torch.cat(defects).abs().amax(0, keepdim=True).t()
 
 
 SO3 = RotationGroup()
