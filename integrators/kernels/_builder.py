@@ -18,7 +18,7 @@ Rows = list[int]
 class KernelBuilder:
     """Collects the code of one flow map.
 
-    Values of the trajectories live in an array ``A[row, l]``, one column for each lane. ``P`` is the flat
+    Values of the trajectories live in a flat array, row after row of ``L`` lanes. ``P`` is the flat
     array of parameters: numbers never appear as literals, so that a retrained model compiles nothing again.
     """
 
@@ -30,6 +30,7 @@ class KernelBuilder:
         self._lines: dict[str, list[str]] = {}
         self._section = ""
         self._indent = 1
+        self._loaded: dict[str, dict[int, str]] = {}
 
     def rows(self, count: int) -> Rows:
         """Reserve consecutive rows of ``A``.
@@ -92,13 +93,31 @@ class KernelBuilder:
         for index, name in enumerate(names):
             self.line(f"{name} = P[{offset + index}]")
 
-    def lanes(self, *statements: str) -> None:
+    def number(self, index: int) -> str:
+        """Name of a local variable that holds one parameter, loaded once at the head of the section.
+
+        Args:
+            index: Place in ``P``.
+
+        Returns:
+            The name.
+        """
+        return self._loaded.setdefault(self._section, {}).setdefault(index, f"number_{index}")
+
+    def lanes(self, *statements: str, join: bool = False) -> None:
         """Add a loop over the lanes; ``@7`` stands for row 7 in the current lane.
 
         Args:
             *statements: Python statements, one or several lines each.
+            join: Whether to go on in the loop of the previous call where nothing came between, so that values
+                stay in registers.
         """
-        self.line("for l in range(L):")
+        lines = self._lines[self._section]
+        opened = "    " * self._indent + "for l in range(L):"
+        inside = "    " * (self._indent + 1)
+        last = next((k for k in range(len(lines) - 1, -1, -1) if not lines[k].startswith(inside)), -1)
+        if not (join and last >= 0 and last < len(lines) - 1 and lines[last] == opened):
+            self.line("for l in range(L):")
         for statement in statements:
             for text in statement.splitlines():
                 if text.strip():
@@ -124,7 +143,7 @@ class KernelBuilder:
         """
         self.line("worst = 0")
         with self.loop("for l in range(L):"):
-            self.line(f"code[l] = int(A[{verdict}, l])")
+            self.line(f"code[l] = int(A[{verdict} * L + l])")
             self.line("worst = max(worst, code[l])")
 
     def function(self, name: str, arguments: str, result: str = "") -> str:
@@ -138,7 +157,8 @@ class KernelBuilder:
         Returns:
             Source text.
         """
-        body = self._lines.get(name, []) or ["    pass"]
+        loads = [f"    {variable} = P[{k}]" for k, variable in self._loaded.get(name, {}).items()]
+        body = [*loads, *self._lines.get(name, [])] or ["    pass"]
         tail = [f"    return {result}"] if result else []
         return "\n".join([f"def {name}({arguments}):", *body, *tail])
 
@@ -190,7 +210,7 @@ def lane_text(text: str) -> str:
             stop = k + 1
             while stop < len(text) and text[stop].isdigit():
                 stop += 1
-            out.append(f"A[{text[k + 1 : stop]}, l]")
+            out.append(f"A[{text[k + 1 : stop]} * L + l]")
             k = stop
         else:
             out.append(text[k])
@@ -200,5 +220,7 @@ def lane_text(text: str) -> str:
 
 def math_source() -> str:
     """Text of the elementary functions, to be put at the head of a generated module."""
-    functions = (_math.exponential, _math.hyperbolic_tangent, _math.logistic)
+    functions = (
+        _math.exponential, _math._quadrant, _math.sine, _math.cosine, _math.hyperbolic_tangent, _math.logistic
+    )  # fmt: skip
     return "\n\n".join(inspect.getsource(function.py_func) for function in functions).strip()

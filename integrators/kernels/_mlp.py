@@ -73,12 +73,12 @@ class EmittedLayers:
                     self.builder.loop(f"for i in range({len(rows)}):"),
                     self.builder.loop("for l in range(L):"),
                 ):
-                    self.builder.line(f"s = A[{rows[0]} + i, l]")
+                    self.builder.line(f"s = A[({rows[0]} + i) * L + l]")
                     if "g" in slope.replace("logistic", ""):
                         self.builder.line("g = logistic(s)")
                     self.builder.line(f"y = {value}")
-                    self.builder.line(f"A[{rows[0]} + i, l] = y")
-                    self.builder.line(f"A[{self.slopes[k][0]} + i, l] = {slope}")
+                    self.builder.line(f"A[({rows[0]} + i) * L + l] = y")
+                    self.builder.line(f"A[({self.slopes[k][0]} + i) * L + l] = {slope}")
             previous = rows
         return self.output
 
@@ -98,7 +98,7 @@ class EmittedLayers:
         with self.builder.loop(f"for i in range({len(rows)}):"):
             self.builder.line(f"w = P[{offset} + i]")
             with self.builder.loop("for l in range(L):"):
-                self.builder.line(f"A[{rows[0]} + i, l] = w * A[{slopes[0]} + i, l]")
+                self.builder.line(f"A[({rows[0]} + i) * L + l] = w * A[({slopes[0]} + i) * L + l]")
         for k in range(last, -1, -1):
             target = self.back[k - 1] if k else self.input_slope
             scale = self.slopes[k - 1] if k else None
@@ -113,10 +113,10 @@ class EmittedLayers:
                 group = range(first, min(first + UNROLL, n))
                 for j in group:
                     self.builder.line(f"w{j - first} = P[{weight} + i * {n} + {j}]")
-                start = f"A[{outputs[0]} + i, l]" if first else f"P[{bias} + i]"
-                terms = [f"w{j - first} * A[{inputs[j]}, l]" for j in group]
+                start = f"A[({outputs[0]} + i) * L + l]" if first else f"P[{bias} + i]"
+                terms = [f"w{j - first} * A[{inputs[j]} * L + l]" for j in group]
                 with self.builder.loop("for l in range(L):"):
-                    self.builder.line(f"A[{outputs[0]} + i, l] = {' + '.join([start, *terms])}")
+                    self.builder.line(f"A[({outputs[0]} + i) * L + l] = {' + '.join([start, *terms])}")
 
     def _transposed(self, cotangents: Rows, outputs: Rows, weight: int, scale: Rows | None) -> None:
         """``outputs = scale * W^T cotangents``."""
@@ -126,11 +126,11 @@ class EmittedLayers:
                 group = range(first, min(first + UNROLL, m))
                 for j in group:
                     self.builder.line(f"w{j - first} = P[{weight} + {j * n} + i]")
-                terms = [f"w{j - first} * A[{cotangents[j]}, l]" for j in group]
+                terms = [f"w{j - first} * A[{cotangents[j]} * L + l]" for j in group]
                 if first:
-                    terms.insert(0, f"A[{outputs[0]} + i, l]")
+                    terms.insert(0, f"A[({outputs[0]} + i) * L + l]")
                 total = " + ".join(terms)
                 if scale is not None and group[-1] == m - 1:
-                    total = f"({total}) * A[{scale[0]} + i, l]"
+                    total = f"({total}) * A[({scale[0]} + i) * L + l]"
                 with self.builder.loop("for l in range(L):"):
-                    self.builder.line(f"A[{outputs[0]} + i, l] = {total}")
+                    self.builder.line(f"A[({outputs[0]} + i) * L + l] = {total}")

@@ -14,7 +14,7 @@ LANES = 16
 
 _DRIVER = """
 def turn_all(R, p, P, R1, p1, Z, codes):
-    A = np.zeros((ROWS, L))
+    A = np.zeros(ROWS * L)
     code = np.zeros(L, dtype=np.int64)
     worst = 0
     for base in range(0, p.shape[0], L):
@@ -22,43 +22,43 @@ def turn_all(R, p, P, R1, p1, Z, codes):
         for l in range(L):
             lane = base + min(l, live - 1)
             for r in range(9):
-                A[{rows} + r, l] = R[lane, r]
+                A[({rows} + r) * L + l] = R[lane, r]
             for r in range(3):
-                A[{rows} + 9 + r, l] = p[lane, r]
+                A[({rows} + 9 + r) * L + l] = p[lane, r]
             code[l] = 0
         worst = max(worst, turn(A, P, code))
         for l in range(live):
             lane = base + l
             codes[lane] = code[l]
             for r in range(9):
-                R1[lane, r] = A[{turned} + r, l]
+                R1[lane, r] = A[({turned} + r) * L + l]
             for r in range(3):
-                p1[lane, r] = A[{turned} + 9 + r, l]
-                Z[lane, r] = A[{z} + r, l]
+                p1[lane, r] = A[({turned} + 9 + r) * L + l]
+                Z[lane, r] = A[({z} + r) * L + l]
     return worst
 
 
 def turn_back_all(R, p, P, Z, R1_bar, p1_bar, R_bar, p_bar, J_bar):
-    A = np.zeros((ROWS, L))
+    A = np.zeros(ROWS * L)
     for base in range(0, p.shape[0], L):
         live = min(L, p.shape[0] - base)
         for l in range(L):
             lane = base + min(l, live - 1)
             for r in range(9):
-                A[{rows} + r, l] = R[lane, r]
-                A[{turned} + r, l] = R1_bar[lane, r]
+                A[({rows} + r) * L + l] = R[lane, r]
+                A[({turned} + r) * L + l] = R1_bar[lane, r]
             for r in range(3):
-                A[{rows} + 9 + r, l] = p[lane, r]
-                A[{turned} + 9 + r, l] = p1_bar[lane, r]
-                A[{z} + r, l] = Z[lane, r]
+                A[({rows} + 9 + r) * L + l] = p[lane, r]
+                A[({turned} + 9 + r) * L + l] = p1_bar[lane, r]
+                A[({z} + r) * L + l] = Z[lane, r]
         turn_back(A, P)
         for l in range(live):
             lane = base + l
             for r in range(9):
-                R_bar[lane, r] = A[{rows_bar} + r, l]
-                J_bar[r] += A[{inertia_bar} + r, l]
+                R_bar[lane, r] = A[({rows_bar} + r) * L + l]
+                J_bar[r] += A[({inertia_bar} + r) * L + l]
             for r in range(3):
-                p_bar[lane, r] = A[{rows_bar} + 9 + r, l]
+                p_bar[lane, r] = A[({rows_bar} + 9 + r) * L + l]
 """
 
 

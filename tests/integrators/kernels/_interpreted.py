@@ -46,8 +46,8 @@ def run_program(
 
 def run_section(builder: KernelBuilder, section: str, rows: np.ndarray) -> np.ndarray:
     """Execute one section of a builder on values ``A[row, lane]`` and return them."""
-    A = np.zeros((builder.row_count, rows.shape[1]))
-    A[: len(rows)] = rows
+    A = np.zeros(builder.row_count * rows.shape[1])
+    A[: rows.size] = rows.reshape(-1)
     program = KernelProgram(builder, 0, 0, 0, 0, 0, 0)
     interpret(program.source(lanes=rows.shape[1]))[section](A, builder.flat_parameters())
-    return A
+    return A.reshape(builder.row_count, -1)

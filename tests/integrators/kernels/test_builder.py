@@ -11,8 +11,8 @@ from ._interpreted import run_section
 
 
 def test_lane_text_replaces_rows_of_any_number_of_digits() -> None:
-    assert lane_text("@3 = -@12*@0 + x") == "A[3, l] = -A[12, l]*A[0, l] + x"
-    assert lane_text("@10") == "A[10, l]"
+    assert lane_text("@3 = -@12*@0 + x") == "A[3 * L + l] = -A[12 * L + l]*A[0 * L + l] + x"
+    assert lane_text("@10") == "A[10 * L + l]"
     assert lane_text("no rows") == "no rows"
 
 
@@ -52,7 +52,7 @@ def test_codes_are_truncated_verdicts_and_their_worst() -> None:
     b.section("step")
     b.emit_codes(verdict)
     functions: dict[str, object] = {
-        "A": np.array([[0.0, 3.0, 1.0]]),
+        "A": np.array([0.0, 3.0, 1.0]),
         "L": 3,
         "code": np.zeros(3, dtype=np.int64),
     }

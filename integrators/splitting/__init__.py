@@ -1,0 +1,53 @@
+"""Splitting methods: products of exact drifts and kicks."""
+
+from ._methods import (
+    ABA864,
+    PEFRL,
+    SRKN6,
+    SRKN11,
+    SRKN14,
+    BlanesMoanS6,
+    BlanesMoanS10,
+    KahanLi6,
+    KahanLi8,
+    McLachlan4,
+    McLachlanAtela4,
+    Ruth3,
+    SofroniouSpaletta10,
+    Suzuki4,
+    SuzukiUmeno8,
+    SymplecticEuler,
+    Verlet,
+    VerletDriftFirst,
+    Yoshida4,
+    Yoshida6,
+    Yoshida8,
+)
+from ._scheme import Scheme
+from ._splitting import Splitting
+
+__all__ = [
+    "ABA864",
+    "PEFRL",
+    "SRKN6",
+    "SRKN11",
+    "SRKN14",
+    "BlanesMoanS6",
+    "BlanesMoanS10",
+    "KahanLi6",
+    "KahanLi8",
+    "McLachlan4",
+    "McLachlanAtela4",
+    "Ruth3",
+    "Scheme",
+    "SofroniouSpaletta10",
+    "Splitting",
+    "Suzuki4",
+    "SuzukiUmeno8",
+    "SymplecticEuler",
+    "Verlet",
+    "VerletDriftFirst",
+    "Yoshida4",
+    "Yoshida6",
+    "Yoshida8",
+]
