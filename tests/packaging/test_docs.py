@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import lie
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PACKAGES = ("lie", "integrators", "geomlearn")
@@ -90,13 +92,14 @@ def program(file: Path) -> str:
         "README.md",
         "docs/quickstart.md",
         "docs/extending.md",
+        "docs/concepts/groups.md",
         "docs/concepts/rollouts.md",
         "docs/concepts/certificates.md",
     ],
 )
 def test_a_page_runs_from_top_to_bottom(file: str, tmp_path: Path) -> None:
     code = program(ROOT / file)
-    assert re.search(r"\b(rollout|certify)\(", code)
+    assert re.search(r"\b(rollout|certify|lie\.\w+(\(\d+\))?\.exp)\(", code)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -107,6 +110,25 @@ def test_a_page_runs_from_top_to_bottom(file: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_table_of_groups_says_what_they_are() -> None:
+    rows = re.findall(
+        r"^\| `([^`]+)`[^|]*\| `\(([^`]+)\)`[^|]*\|[^|]*\|[^|]*\| (yes|no|n = 2)",
+        page("concepts/groups.md"),
+        re.M,
+    )
+    made = {"SO(n)": "SO(5)", "SL(n)": "SL(3)", "Sp(2n)": "Sp(4)", "Euclidean(n)": "Euclidean(6)"}
+    seen = set()
+    for name, shape, cayley in rows:
+        group = eval("lie." + made.get(name, name), {"lie": lie})
+        assert len(group.element_shape) == shape.count(",")
+        if shape.replace(" ", "").replace("...,", "").replace(",", "").isdigit():
+            assert group.element_shape == tuple(int(n) for n in shape.replace(" ", "").split(",")[1:])
+        assert group.cayley_closed == (cayley == "yes")
+        seen.add(name)
+    assert {"SO2", "SO3", "UnitQuaternion", "SE2", "SE3", "SE23", "Sim3", *made} == seen
+    assert lie.SL(2).cayley_closed
 
 
 def test_first_page_shows_the_program_of_the_readme() -> None:
