@@ -243,6 +243,7 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_in_a_simulated_cuda_kernel() -> None:
+    pytest.importorskip("numba.cuda", reason="this numba has no CUDA target; install the extra cuda")
     done = run(KERNEL + SIMULATED, NUMBA_ENABLE_CUDASIM="1")
     assert done.returncode == 0, done.stderr
 
@@ -269,6 +270,7 @@ print(text)
 
 def test_ptx_of_single_precision_has_no_double_precision() -> None:
     """A device is not needed; the call that asks for one is answered by the test."""
+    pytest.importorskip("numba.cuda", reason="this numba has no CUDA target; install the extra cuda")
     done = run(PTX + KERNEL + COMPILE)
     if "no compiler" in done.stderr:
         pytest.skip(f"CUDA's compiler library NVVM is not installed: {done.stderr.strip()[-200:]}")
