@@ -15,6 +15,10 @@ def _reduced_precision() -> bool:
     return torch.compiler.is_compiling() or torch.get_float32_matmul_precision() != "highest"
 
 
+def _autocasts(x: Tensor) -> bool:
+    return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
+
+
 def promote(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Bring two tensors to their common dtype.
 
@@ -64,7 +68,7 @@ def wide_product(a: Tensor, b: Tensor) -> Tensor:
         The product, shape (..., n, m).
     """
     a, b = promote(a, b)
-    if torch.is_autocast_enabled(a.device.type):
+    if _autocasts(a):
         with torch.autocast(a.device.type, enabled=False):
             return a @ b
     return a @ b
@@ -95,7 +99,7 @@ def transform(a: Tensor, x: Tensor, b: Tensor) -> Tensor:
         The vector, shape (..., n).
     """
     full = a.dtype == torch.float64 or not _reduced_precision()
-    if full and a.dtype == x.dtype == b.dtype and not torch.is_autocast_enabled(a.device.type):
+    if full and a.dtype == x.dtype == b.dtype and not _autocasts(a):
         if a.ndim == 2:
             return F.linear(x, a, b)
         if a.ndim == 3 and x.shape[:-1] == a.shape[:-2]:
@@ -117,7 +121,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if x.dtype == torch.float32 and _reduced_precision():
         y = (x.unsqueeze(-2) * weight).sum(-1)
         return y if bias is None else y + bias
-    if torch.is_autocast_enabled(x.device.type):
+    if _autocasts(x):
         with torch.autocast(x.device.type, enabled=False):
             return F.linear(x, weight, bias)
     return F.linear(x, weight, bias)
@@ -136,7 +140,7 @@ def addmm(bias: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """
     if a.dtype == torch.float32 and _reduced_precision():
         return bias + (a.unsqueeze(-1) * b).sum(-2)
-    if torch.is_autocast_enabled(a.device.type):
+    if _autocasts(a):
         with torch.autocast(a.device.type, enabled=False):
             return torch.addmm(bias, a, b)
     return torch.addmm(bias, a, b)
