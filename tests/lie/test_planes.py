@@ -23,7 +23,8 @@ FUNCTIONS = {
 
 @pytest.fixture
 def short_pieces(monkeypatch):
-    monkeypatch.setattr(_planes, "PIECE", 8 * 8 // torch.get_num_threads())
+    monkeypatch.setattr(_planes, "PIECE", 8 * 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     return 8
 
 
