@@ -49,7 +49,7 @@ _VEE = Constant(
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 _ASSEMBLY = Constant(_assembly())
 _EXP = AffineMap(_assembly(), _IDENTITY)
-_FROM_PRODUCTS = Constant(_from_products())
+_FROM_PRODUCTS = AffineMap(_from_products(), _IDENTITY)
 _EYE = Constant(_IDENTITY)
 _DELTA = Constant([[1], [1], [0]])
 
@@ -132,9 +132,13 @@ def matrix_from_any(q: Tensor) -> Tensor:
     Returns:
         Rotation matrix, shape (..., 3, 3).
     """
-    scaled = q / squared_norm(q)
-    products = (scaled.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
-    return affine(products, _FROM_PRODUCTS(q), _EYE(q)).unflatten(-1, (3, 3))
+    return by_rows(_matrix_rows, q, (4,), (3, 3))
+
+
+def _matrix_rows(q: Tensor) -> Tensor:
+    planes = q.t().contiguous()
+    scaled = planes / squared_norm(planes, 0)
+    return _FROM_PRODUCTS.to_rows((scaled.unsqueeze(1) * planes).flatten(0, 1))
 
 
 def unit_from_vector(phi: Tensor) -> Tensor:
@@ -146,8 +150,13 @@ def unit_from_vector(phi: Tensor) -> Tensor:
     Returns:
         Quaternion (x, y, z, w), shape (..., 4).
     """
-    s, w = sw(squared_norm(phi))
-    return torch.cat((s * phi, w), -1)
+    return by_rows(_unit_rows, phi, (3,), (4,))
+
+
+def _unit_rows(phi: Tensor) -> Tensor:
+    planes = phi.t().contiguous()
+    s, w = sw(squared_norm(planes, 0), 0)
+    return torch.cat((s * planes, w)).t().contiguous()
 
 
 def _candidate_rows(rotation: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ FUNCTIONS = {
     "SE3.inverse": (lambda x: SE3.inverse(SE3.exp(x)), 6),
     "SE3.residual": (lambda x: SE3.residual(SE3.exp(x)[:, :, [1, 0, 2, 3]]), 6),
     "quaternion.log": (lambda x: quaternion.log(quaternion.exp(x)), 3),
+    "quaternion.to_matrix": (quaternion.to_matrix, 4),
 }
 
 
