@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from ._affine import AffineMap
 from ._constants import Constant
 from ._linalg import affine
 from ._planes import by_rows
-from ._scalar import ab, squared_norm, sw
+from ._scalar import ab, abc, d, squared_norm, sw
 from ._turn import PRODUCTS, candidate, upper, vector
 
 
@@ -48,7 +50,7 @@ _VEE = Constant(
 )  # fmt: skip
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 _ASSEMBLY = Constant(_assembly())
-_EXP = AffineMap(_assembly(), _IDENTITY)
+_QUADRATIC = AffineMap(_assembly(), _IDENTITY)
 _FROM_PRODUCTS = AffineMap(_from_products(), _IDENTITY)
 _EYE = Constant(_IDENTITY)
 _DELTA = Constant([[1], [1], [0]])
@@ -89,38 +91,8 @@ def quadratic(phi: Tensor, first: Tensor | float, second: Tensor) -> Tensor:
     Returns:
         Matrix, shape (..., 3, 3).
     """
-    return _assemble(first * phi, second * phi, phi, _EYE(phi))
-
-
-def _assemble(linear: Tensor, left: Tensor, right: Tensor, offset: Tensor | None) -> Tensor:
-    """Offset + hat(linear) + left right^T - (left . right) I."""
-    products = (left.unsqueeze(-1) * right.unsqueeze(-2)).flatten(-2)
-    return affine(torch.cat((products, linear), -1), _ASSEMBLY(right), offset).unflatten(-1, (3, 3))
-
-
-def quadratic_derivative(
-    phi: Tensor,
-    rho: Tensor,
-    first: tuple[Tensor | float, Tensor | None],
-    second: tuple[Tensor, Tensor],
-) -> Tensor:
-    """Compute the derivative of ``quadratic`` at phi along rho, its coefficients functions of |phi|^2.
-
-    Args:
-        phi: Vector, shape (..., 3).
-        rho: Direction, shape (..., 3).
-        first: First coefficient and twice its derivative with respect to |phi|^2, None for a constant.
-        second: Second coefficient and twice its derivative.
-
-    Returns:
-        Matrix, shape (..., 3, 3).
-    """
-    value, slope = second
-    dot = (phi * rho).sum(-1, keepdim=True)
-    linear = first[0] * rho if first[1] is None else first[0] * rho + dot * first[1] * phi
-    # value (hat(phi) hat(rho) + hat(rho) hat(phi)) + dot slope hat(phi)^2 = left phi^T + phi left^T - trace
-    left = value * rho + (0.5 * dot * slope) * phi
-    return _assemble(0.5 * linear, left, phi, None) + _assemble(0.5 * linear, phi, left, None)
+    products = ((second * phi).unsqueeze(-1) * phi.unsqueeze(-2)).flatten(-2)
+    return affine(torch.cat((products, first * phi), -1), _ASSEMBLY(phi), _EYE(phi)).unflatten(-1, (3, 3))
 
 
 def matrix_from_any(q: Tensor) -> Tensor:
@@ -212,7 +184,7 @@ def vector_from_matrix(rotation: Tensor) -> Tensor:
 
 
 def matrix_from_vector(phi: Tensor) -> Tensor:
-    """Compute the rotation matrix of a rotation vector.
+    """Compute the rotation matrix of a rotation vector, I + A hat(phi) + B hat(phi)^2.
 
     Args:
         phi: Rotation vector, shape (..., 3).
@@ -220,14 +192,43 @@ def matrix_from_vector(phi: Tensor) -> Tensor:
     Returns:
         Rotation matrix, shape (..., 3, 3).
     """
-    return by_rows(_exp_rows, phi, (3,), (3, 3))
+    return _quadratic_of(phi, lambda x: ab(x, 0))
 
 
-def _exp_rows(phi: Tensor) -> Tensor:
-    planes = phi.t().contiguous()
-    a, b = ab(squared_norm(planes, 0), 0)
-    left = torch.cat((b * planes, a))
-    return _EXP.to_rows((left.unsqueeze(1) * planes).flatten(0, 1))
+def left_jacobian(phi: Tensor) -> Tensor:
+    """Compute the left Jacobian of SO(3), I + B hat(phi) + C hat(phi)^2.
+
+    Args:
+        phi: Rotation vector, shape (..., 3).
+
+    Returns:
+        Matrix, shape (..., 3, 3).
+    """
+    return _quadratic_of(phi, lambda x: abc(x, 0)[1:])
+
+
+def left_jacobian_inverse(phi: Tensor) -> Tensor:
+    """Compute the inverse of the left Jacobian, I - hat(phi) / 2 + D hat(phi)^2.
+
+    Args:
+        phi: Rotation vector, shape (..., 3).
+
+    Returns:
+        Matrix, shape (..., 3, 3).
+    """
+    return _quadratic_of(phi, lambda x: (torch.full_like(x, -0.5), d(x, 0)))
+
+
+def _quadratic_of(phi: Tensor, coefficients: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+    """Compute ``quadratic`` with coefficients that are functions of the planes of |phi|^2."""
+
+    def assemble(rows: Tensor) -> Tensor:
+        planes = rows.t().contiguous()
+        first, second = coefficients(squared_norm(planes, 0))
+        left = torch.cat((second * planes, first))
+        return _QUADRATIC.to_rows((left.unsqueeze(1) * planes).flatten(0, 1))
+
+    return by_rows(assemble, phi, (3,), (3, 3))
 
 
 def defects(rotation: Tensor) -> tuple[Tensor, Tensor]:

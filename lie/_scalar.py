@@ -127,51 +127,54 @@ def abc(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor, Tensor]:
     return a, b, c
 
 
-def bc_slopes(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def bc_slopes(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Evaluate B, C and their slopes B' = 2 dB/dx, C' = 2 dC/dx.
 
     Args:
-        x: Squared angle, shape (..., 1).
+        x: Squared angle, shape (..., 1), or (1, N) for ``dim = 0``.
+        dim: Dimension of size 1, -1 or 0.
 
     Returns:
-        B, C, B' and C', each (..., 1).
+        B, C, B' and C', each of the shape of x.
     """
     small, xs, xc, theta = _split(x)
     a, b = theta.sin() / theta, (1 - theta.cos()) / xc
     c = (1 - a) / xc
-    closed = torch.cat((b, c, (a - 2 * b) / xc, (b - 3 * c) / xc), -1)
-    b, c, b_slope, c_slope = torch.where(small, _BC_SLOPES(xs), closed).split(1, -1)
+    closed = torch.cat((b, c, (a - 2 * b) / xc, (b - 3 * c) / xc), dim)
+    b, c, b_slope, c_slope = torch.where(small, _BC_SLOPES(xs, dim), closed).split(1, dim)
     return b, c, b_slope, c_slope
 
 
-def d(x: Tensor) -> Tensor:
+def d(x: Tensor, dim: int = -1) -> Tensor:
     """Evaluate D.
 
     Args:
-        x: Squared angle, shape (..., 1), below (2 pi)^2.
+        x: Squared angle below (2 pi)^2, shape (..., 1), or (1, N) for ``dim = 0``.
+        dim: Dimension of size 1, -1 or 0.
 
     Returns:
-        D, shape (..., 1).
+        D, of the shape of x.
     """
     small, xs, xc, theta = _split(x)
     half = 0.5 * theta
-    return torch.where(small, _D_ONLY(xs), (1 - half * half.cos() / half.sin()) / xc)
+    return torch.where(small, _D_ONLY(xs, dim), (1 - half * half.cos() / half.sin()) / xc)
 
 
-def d_slope(x: Tensor) -> tuple[Tensor, Tensor]:
+def d_slope(x: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
     """Evaluate D and its slope D' = 2 dD/dx.
 
     Args:
-        x: Squared angle, shape (..., 1), below (2 pi)^2.
+        x: Squared angle below (2 pi)^2, shape (..., 1), or (1, N) for ``dim = 0``.
+        dim: Dimension of size 1, -1 or 0.
 
     Returns:
-        D and D', each (..., 1).
+        D and D', each of the shape of x.
     """
     small, xs, xc, theta = _split(x)
     half = 0.5 * theta
     ratio = half / half.sin()
     cot = ratio * half.cos()
     value = (1 - cot) / xc
-    closed = torch.cat((value, ((ratio * ratio - cot) / xc - 2 * value) / xc), -1)
-    value, slope = torch.where(small, _D_SLOPE(xs), closed).split(1, -1)
+    closed = torch.cat((value, ((ratio * ratio - cot) / xc - 2 * value) / xc), dim)
+    value, slope = torch.where(small, _D_SLOPE(xs, dim), closed).split(1, dim)
     return value, slope

@@ -11,10 +11,12 @@ from ._constants import Constant
 from ._linalg import cross, product, promote, transform
 from ._matrix_group import MatrixLieGroup
 from ._motion import Motion
+from ._motion_jacobian import MotionJacobian
 from ._se3 import SE3
 from ._so3 import SO3
 
 _MOTION = Motion(2)
+_JACOBIAN = MotionJacobian(2)
 _BOTTOM = Constant([[0, 0, 0, 1, 0], [0, 0, 0, 0, 1]])
 
 
@@ -144,24 +146,12 @@ class ExtendedPoseGroup(MatrixLieGroup):
     def left_jacobian(self, xi: Tensor) -> Tensor:
         """Compute [[J, 0, Q(rho)], [0, J, Q(nu)], [0, 0, J]], blocks as for SE(3), (..., 9, 9)."""
         self._require_tangent(xi, "xi")
-        rho, nu, phi = xi.split(3, -1)
-        b, c, b_slope, c_slope = _scalar.bc_slopes(_scalar.squared_norm(phi))
-        block = _rotation.quadratic(phi, b, c)
-        upper, lower = (
-            _rotation.quadratic_derivative(phi, part, (b, b_slope), (c, c_slope)) for part in (rho, nu)
-        )
-        return _blocks(block, upper, lower, block)
+        return _JACOBIAN.left(xi)
 
     def left_jacobian_inverse(self, xi: Tensor) -> Tensor:
         """Compute the inverse of the left Jacobian, (..., 9, 9); singular at |phi| = 2 pi k, k > 0, only."""
         self._require_tangent(xi, "xi")
-        rho, nu, phi = xi.split(3, -1)
-        d, d_slope = _scalar.d_slope(_scalar.squared_norm(phi))
-        block = _rotation.quadratic(phi, -0.5, d)
-        upper, lower = (
-            _rotation.quadratic_derivative(phi, part, (-0.5, None), (d, d_slope)) for part in (rho, nu)
-        )
-        return _blocks(block, upper, lower, block)
+        return _JACOBIAN.left_inverse(xi)
 
     def cayley(self, u: Tensor) -> Tensor:
         """Compute (cay(phi), K rho, K nu) with K = (I - hat(phi)/2)^-1, (..., 9) to (..., 5, 5)."""

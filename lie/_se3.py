@@ -11,12 +11,14 @@ from ._constants import Constant
 from ._linalg import apply, cross, product, promote, transform
 from ._matrix_group import MatrixLieGroup
 from ._motion import Motion
+from ._motion_jacobian import MotionJacobian
 from ._planes import by_rows
 from ._so3 import SO3
 
 _BOTTOM = Constant([[0, 0, 0, 1]])
 _LAST = Constant([[0], [0], [0], [1]])
 _MOTION = Motion(1)
+_JACOBIAN = MotionJacobian(1)
 
 
 def _blocks(diagonal: Tensor, corner: Tensor) -> Tensor:
@@ -140,22 +142,12 @@ class RigidMotionGroup(MatrixLieGroup):
     def left_jacobian(self, xi: Tensor) -> Tensor:
         """Compute [[J_l(phi), Q], [0, J_l(phi)]], Q = derivative of J_l(phi) along rho, (..., 6, 6)."""
         self._require_tangent(xi, "xi")
-        rho, phi = xi[..., :3], xi[..., 3:]
-        b, c, b_slope, c_slope = _scalar.bc_slopes(_scalar.squared_norm(phi))
-        return _blocks(
-            _rotation.quadratic(phi, b, c),
-            _rotation.quadratic_derivative(phi, rho, (b, b_slope), (c, c_slope)),
-        )
+        return _JACOBIAN.left(xi)
 
     def left_jacobian_inverse(self, xi: Tensor) -> Tensor:
         """Compute the inverse of the left Jacobian, (..., 6, 6); singular at |phi| = 2 pi only."""
         self._require_tangent(xi, "xi")
-        rho, phi = xi[..., :3], xi[..., 3:]
-        d, d_slope = _scalar.d_slope(_scalar.squared_norm(phi))
-        return _blocks(
-            _rotation.quadratic(phi, -0.5, d),
-            _rotation.quadratic_derivative(phi, rho, (-0.5, None), (d, d_slope)),
-        )
+        return _JACOBIAN.left_inverse(xi)
 
     def cayley(self, u: Tensor) -> Tensor:
         """Compute (cay(phi), (I - hat(phi)/2)^-1 rho) for u = (rho, phi), (..., 6) to (..., 4, 4)."""

@@ -79,13 +79,12 @@ class RotationGroup(MatrixLieGroup):
     def left_jacobian(self, xi: Tensor) -> Tensor:
         """Compute J_l = I + B hat(xi) + C hat(xi)^2, (..., 3, 3)."""
         self._require_tangent(xi, "xi")
-        _, b, c = _scalar.abc(_scalar.squared_norm(xi))
-        return _rotation.quadratic(xi, b, c)
+        return _rotation.left_jacobian(xi)
 
     def left_jacobian_inverse(self, xi: Tensor) -> Tensor:
         """Compute I - hat(xi)/2 + D hat(xi)^2, (..., 3, 3); singular at |xi| = 2 pi only."""
         self._require_tangent(xi, "xi")
-        return _rotation.quadratic(xi, -0.5, _scalar.d(_scalar.squared_norm(xi)))
+        return _rotation.left_jacobian_inverse(xi)
 
     def cayley(self, u: Tensor) -> Tensor:
         """Compute the rotation by 2 atan(|u|/2) about u, rational in u, (..., 3) to (..., 3, 3)."""
