@@ -95,7 +95,7 @@ def test_names_the_row_and_defect_of_a_bad_rotation():
     t, x, u = series()
     bad = x.clone()
     bad[13, :9] *= 1.01
-    with pytest.raises(ValueError, match=r"the worst is at row 13, off the group by 0.03.*project=True"):
+    with pytest.raises(ValueError, match=r"the worst is at row 13, off the group by 0.0201; .*project=True"):
         Recording(t, bad, u, SPACE)
 
 

@@ -74,7 +74,7 @@ def test_names_window_sample_and_columns_of_a_bad_rotation():
 def test_says_that_a_reflection_is_one():
     x = states()
     x[2, 3, :3] *= -1
-    with pytest.raises(ValueError, match=r"window 2, sample 3, off the group by 2 .*reflection"):
+    with pytest.raises(ValueError, match=r"window 2, sample 3, off the group by 1.7 .*reflection"):
         Windows(x, None, 0.02, SPACE)
 
 
