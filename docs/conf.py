@@ -72,7 +72,7 @@ def escape_formulas(
         pieces = line.split("`")
         for outside in range(0, len(pieces), 2):
             bars = re.sub(r"(?<!\\)\|", r"\\|", pieces[outside])
-            pieces[outside] = re.sub(r"(?<![\w*\\])\*(?=\w[^*]*$)", r"\\*", bars)
+            pieces[outside] = re.sub(r"(?<![\w*\\])\*(?=\w[^*]*$|\w+[,)\s])", r"\\*", bars)
         lines[number] = "`".join(pieces)
 
 
