@@ -33,6 +33,9 @@ class FlowMap(nn.Module, ABC):
         order: Order of accuracy, or ``None`` when the map approximates no differential equation.
         symplectic: Whether the map preserves the symplectic form when it is not forced.
         reversible: Whether flipping the velocities turns the map into its inverse.
+        symmetric: Whether the map is its own adjoint: the step with ``-h`` is its inverse.
+        energy_preserving: Whether the energy is kept to rounding.
+        evaluations: Evaluations of the force or field in a step; ``None`` where their number varies.
     """
 
     space: StateSpace
@@ -41,6 +44,9 @@ class FlowMap(nn.Module, ABC):
     order: int | None = None
     symplectic: bool = False
     reversible: bool = False
+    symmetric: bool = False
+    energy_preserving: bool = False
+    evaluations: int | None = None
 
     def constants(self) -> Constants:
         """Compute what stays the same along a trajectory from the parameters.
@@ -146,6 +152,19 @@ class FlowMap(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no inverse")
 
+    def adjoint(self) -> FlowMap:
+        """Give the adjoint map, the inverse of the step with ``-h``; a symmetric map is its own.
+
+        Returns:
+            The adjoint map.
+
+        Raises:
+            NotImplementedError: If it is not known.
+        """
+        if self.symmetric:
+            return self
+        raise NotImplementedError(f"{type(self).__name__} has no known adjoint")
+
     def unroll(self, x0: Tensor, controls: Tensor | None = None, steps: int | None = None) -> Tensor:
         """Predict the next states, differentiably, keeping the graph of every step.
 
@@ -184,16 +203,16 @@ class FlowMap(nn.Module, ABC):
         """The same system at another step.
 
         Args:
-            h: Step length.
+            h: Step length; a negative one goes back in time.
 
         Returns:
             A shallow copy: it shares parameters, buffers and modules with this map.
 
         Raises:
-            ValueError: If the step is not positive and finite.
+            ValueError: If the step is zero or not finite.
         """
-        if not 0 < h < float("inf"):
-            raise ValueError(f"h: expected a positive step, got {h}")
+        if not 0 < abs(h) < float("inf"):
+            raise ValueError(f"h: expected a finite step that is not zero, got {h}")
         other = copy.copy(self)
         for registry in ("_parameters", "_buffers", "_modules"):
             other.__dict__[registry] = self.__dict__[registry].copy()

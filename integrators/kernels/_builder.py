@@ -112,6 +112,8 @@ class KernelBuilder:
             join: Whether to go on in the loop of the previous call where nothing came between, so that values
                 stay in registers.
         """
+        if not any(statement.strip() for statement in statements):
+            return
         lines = self._lines[self._section]
         opened = "    " * self._indent + "for l in range(L):"
         inside = "    " * (self._indent + 1)

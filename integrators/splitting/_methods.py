@@ -13,14 +13,15 @@ class _Named(Splitting):
 
     scheme_used: Scheme
 
-    def __init__(self, system: HamiltonianSystem, h: float) -> None:
+    def __init__(self, system: HamiltonianSystem, h: float, compensated: bool = False) -> None:
         """Bind the scheme to a system.
 
         Args:
             system: Separable, ``H = T(p) + V(q)``.
             h: Step.
+            compensated: Whether rounding errors are carried along.
         """
-        super().__init__(system, h, self.scheme_used)
+        super().__init__(system, h, self.scheme_used, compensated)
 
 
 class SymplecticEuler(_Named):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._flow import FlowMap
-from ..kernels import KernelBuilder, KernelProgram, Rows
+from .._method import HamiltonianMethod, StepCode
+from .._summation import add, increments
+from ..kernels import KernelBuilder, Rows
 from ..systems import HamiltonianSystem
 from ._scheme import Scheme
 
@@ -21,15 +22,19 @@ class SplitCarry(NamedTuple):
         p: Momenta ``(..., d)``.
         force: Force at ``q``, where the next step begins with a kick.
         t: Time ``(..., 1)``, where the system depends on it.
+        q_error: Rounding error of ``q``, where sums are compensated.
+        p_error: Rounding error of ``p``, where sums are compensated.
     """
 
     q: Tensor
     p: Tensor
     force: Tensor | None = None
     t: Tensor | None = None
+    q_error: Tensor | None = None
+    p_error: Tensor | None = None
 
 
-class Splitting(FlowMap):
+class Splitting(HamiltonianMethod):
     """A product of exact drifts and kicks: explicit, symplectic, exact in the angular momentum of particles.
 
     Time, where the force depends on it, advances with the drifts. A kick at the end of a step shares its
@@ -40,26 +45,23 @@ class Splitting(FlowMap):
 
     symplectic = True
 
-    def __init__(self, system: HamiltonianSystem, h: float, scheme: Scheme) -> None:
+    def __init__(
+        self, system: HamiltonianSystem, h: float, scheme: Scheme, compensated: bool = False
+    ) -> None:
         """Bind a scheme to a system.
 
         Args:
             system: Separable, ``H = T(p) + V(q)``.
             h: Step; negative steps go back in time.
             scheme: Coefficients.
+            compensated: Whether the rounding errors of positions and momenta are carried along, for errors
+                that grow like the square root of the number of steps.
 
         Raises:
-            TypeError: If the system is not a ``HamiltonianSystem``.
-            ValueError: If the step is zero or not finite, or the system is not of the form that the scheme
-                needs; the message names schemes that can treat it.
+            ValueError: If the system is not of the form that the scheme needs; the message names schemes that
+                can treat it.
         """
-        super().__init__()
-        if not isinstance(system, HamiltonianSystem):
-            raise TypeError(
-                f"system: expected a HamiltonianSystem such as Hamiltonian(...), got {type(system).__name__}"
-            )
-        if not 0 < abs(h) < float("inf"):
-            raise ValueError(f"h: expected a finite step that is not zero, got {h}")
+        super().__init__(system, h)
         if not system.separable:
             raise ValueError(
                 f"system: {type(self).__name__} needs H = T(p) + V(q), which {system!r} is not; "
@@ -70,110 +72,67 @@ class Splitting(FlowMap):
                 f"system: {scheme.name} has its order only for T = p M^-1 p / 2, which {system!r} does not "
                 "have; BlanesMoanS6, BlanesMoanS10 and KahanLi8 treat any T(p) + V(q)"
             )
-        self.system, self.scheme, self.h = system, scheme, float(h)
-        self.space, self.order, self.reversible = system.space, scheme.order, scheme.symmetric
-        self.observables = {"energy": 1, **system.invariants}
+        self.scheme, self.compensated = scheme, compensated
+        self.order, self.symmetric, self.reversible = scheme.order, scheme.symmetric, scheme.symmetric
+        self.evaluations = scheme.forces
         self._keeps_force = scheme.kick_first and scheme.factors[-1][0] == "kick"
-
-    def __getattr__(self, name: str) -> Any:
-        """Give the system's invariants as methods."""
-        system = self.__dict__.get("_modules", {}).get("system")
-        if system is not None and name in system.invariants:
-            return lambda x: system.invariant(name, x)
-        return super().__getattr__(name)
 
     def start(self, x: Tensor, constants: None) -> SplitCarry:
         """Split states ``(..., n)`` into positions, momenta, the first force and time."""
         d = self.system.degrees
         q, p = x[..., :d], x[..., d : 2 * d]
         t = x[..., 2 * d :] if self.system.timed else None
-        return SplitCarry(q, p, self.system.force(q, t) if self._keeps_force else None, t)
+        force = self.system.force(q, t) if self._keeps_force else None
+        if not self.compensated:
+            return SplitCarry(q, p, force, t)
+        return SplitCarry(q, p, force, t, torch.zeros_like(q), torch.zeros_like(p))
 
     def advance(self, carry: SplitCarry, control: Tensor | None, constants: None) -> SplitCarry:
         """Apply the drifts and kicks of one step."""
-        q, p, force, t = carry
+        q, p, force, t, q_error, p_error = carry
         for kind, weight in self.scheme.factors:
             step = weight * self.h
             if kind == "drift":
-                q = q + step * self.system.velocity(p)
+                q, q_error = add(q, q_error, step * self.system.velocity(p))
                 t = None if t is None else t + step
                 force = None
             else:
                 force = self.system.force(q, t) if force is None else force
-                p = p + step * force
-        return SplitCarry(q, p, force if self._keeps_force else None, t)
+                p, p_error = add(p, p_error, step * force)
+        return SplitCarry(q, p, force if self._keeps_force else None, t, q_error, p_error)
 
     def finish(self, carry: SplitCarry, constants: None) -> Tensor:
         """Put positions, momenta and time together."""
         return torch.cat([part for part in (carry.q, carry.p, carry.t) if part is not None], -1)
 
-    def inverse(self, y: Tensor, control: Tensor | None = None) -> Tensor:
-        """Undo one step: the factors in reverse order with the opposite step."""
-        return Splitting(self.system, -self.h, self.scheme.adjoint())(y)
-
     def adjoint(self) -> Splitting:
         """Give the adjoint map, the inverse of the step with ``-h``."""
-        return Splitting(self.system, self.h, self.scheme.adjoint())
+        return Splitting(self.system, self.h, self.scheme.adjoint(), self.compensated)
 
-    def flip_velocities(self, x: Tensor) -> Tensor:
-        """Change the sign of the momenta, and of time."""
+    def emit_carried(self, builder: KernelBuilder) -> Rows:
+        """Reserve rows for the force at the end of a step and for rounding errors."""
         d = self.system.degrees
-        return torch.cat((x[..., :d], -x[..., d:]), -1)
+        return builder.rows(d * self._keeps_force + 2 * d * self.compensated)
 
-    def energy(self, x: Tensor) -> Tensor:
-        """Energy ``(...)`` of states."""
-        return self.system.energy(x)
-
-    def phase_derivative(self, x: Tensor, control: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Derivative of a step in ``(q, p)`` and the symplectic form before and after it."""
+    def emit_start(self, code: StepCode) -> None:
+        """Write the first force."""
         d = self.system.degrees
+        force = code.carried[: d * self._keeps_force]
+        if force:
+            targets = [f"@{row} = {{}}" for row in force]
+            self.system.emit_force(code.builder, code.offset, code.state[:d], code.state[2 * d :], targets)
+        errors = code.carried[len(force) :]
+        code.builder.lanes(*[f"@{row} = 0.0" for row in errors], join=True)
 
-        def step(z: Tensor, rest: Tensor) -> Tensor:
-            return self(torch.cat((z, rest), -1))[..., : 2 * d]
-
-        derivative = torch.func.vmap(torch.func.jacrev(step))(x[..., : 2 * d], x[..., 2 * d :])
-        zero, eye = x.new_zeros(d, d), torch.eye(d, dtype=x.dtype, device=x.device)
-        form = torch.cat((torch.cat((zero, eye), -1), torch.cat((-eye, zero), -1)))
-        return derivative, form, form
-
-    def kernel_program(self, observables: list[str]) -> KernelProgram:
-        """Code of the compiled rollout.
-
-        Args:
-            observables: Names among ``observables``.
-
-        Returns:
-            The program.
-        """
-        b = KernelBuilder()
-        d, timed = self.system.degrees, int(self.system.timed)
-        state = b.rows(2 * d + timed)
-        force = b.rows(d if self._keeps_force else 0)
-        carry = [*state, *force]
-        observed = b.rows(max(sum(self.observables[name] for name in observables), 1))
-        offset = self.system.emit_parameters(b)
-        b.section("start")
-        if self._keeps_force:
-            d = self.system.degrees
-            self.system.emit_force(b, offset, state[:d], state[2 * d :], [f"@{row} = {{}}" for row in force])
-        b.section("step")
-        self._emit_factors(b, offset, state, force)
-        b.section("finish")
-        b.section("observe")
-        first = 0
-        for name in observables:
-            rows = observed[first : first + self.observables[name]]
-            first += len(rows)
-            self.system.emit_observable(b, name, offset, state, [f"@{row} = {{}}" for row in rows])
-        return KernelProgram(b, len(carry), state[0], len(state), state[0], observed[0], first, checked=False)
-
-    def _emit_factors(self, b: KernelBuilder, offset: int, state: Rows, force: Rows) -> None:
-        """A first kick, pairs of a drift and a kick, a last drift.
+    def emit_step(self, code: StepCode) -> None:
+        """Write a first kick, pairs of a drift and a kick, a last drift.
 
         The coefficients and the number of pairs are parameters, so that methods share their kernels.
         """
-        d = self.system.degrees
-        q, p, t = state[:d], state[d : 2 * d], state[2 * d :]
+        b, offset, d = code.builder, code.offset, self.system.degrees
+        q, p, t = code.state[:d], code.state[d : 2 * d], code.state[2 * d :]
+        force = code.carried[: d * self._keeps_force]
+        q_error, p_error = code.carried[len(force) :][:d], code.carried[len(force) :][d:]
         drifts, kicks = list(self.scheme.drifts), list(self.scheme.kicks)
         first = kicks.pop(0) if self.scheme.kick_first else None
         last = drifts.pop() if len(drifts) > len(kicks) else None
@@ -183,19 +142,20 @@ class Splitting(FlowMap):
         place = b.parameter(steps)
 
         def drift(weight: str) -> None:
-            self.system.emit_velocity(b, offset, p, [f"@{a} = @{a} + {weight} * {{}}" for a in q])
+            self.system.emit_velocity(b, offset, p, increments(q, q_error, weight))
             if t:
                 b.lanes(f"@{t[0]} = @{t[0]} + {weight}", join=True)
 
         def kick(weight: str) -> None:
-            targets = [f"@{a} = @{a} + {weight} * {{0}}" for a in p]
+            targets = increments(p, p_error, weight)
             keep = [f"@{f} = {{0}}\n" for f in force] or [""] * d
             both = [a + b for a, b in zip(keep, targets, strict=True)]
             self.system.emit_force(b, offset, q, t, both)
 
         if first is not None and force:
             weight = b.number(place)
-            b.lanes(*[f"@{a} = @{a} + {weight} * @{f}" for a, f in zip(p, force, strict=True)], join=True)
+            sums = increments(p, p_error, weight)
+            b.lanes(*[s.format(f"@{f}") for s, f in zip(sums, force, strict=True)], join=True)
         elif first is not None:
             kick(b.number(place))
         if len(kicks) == 1:

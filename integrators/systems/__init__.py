@@ -1,6 +1,7 @@
 """Systems to integrate: from a symbolic expression, for torch and for kernels."""
 
 from ._hamiltonian import Hamiltonian
-from ._system import HamiltonianSystem
+from ._symbolic import SymbolicSystem
+from ._system import HamiltonianSystem, System
 
-__all__ = ["Hamiltonian", "HamiltonianSystem"]
+__all__ = ["Hamiltonian", "HamiltonianSystem", "SymbolicSystem", "System"]

@@ -1,4 +1,4 @@
-"""What integrators ask of a Hamiltonian system, whatever it is made of."""
+"""What integrators ask of a system, whatever it is made of."""
 
 from __future__ import annotations
 
@@ -11,33 +11,94 @@ from .._state import StateSpace
 from ..kernels import KernelBuilder, Rows
 
 
-class HamiltonianSystem(nn.Module, ABC):
+class System(nn.Module, ABC):
+    """A system ``x' = f(x, u)`` of first order, and what integrators ask of it.
+
+    A system that depends on time carries it as the last entry of its state, with slope one. Kernel code is
+    written by the methods ``emit_...``; they raise ``TypeError`` with the reason where there is none.
+
+    Attributes:
+        space: Layout of the states ``(..., n)``.
+        control_size: Number ``m`` of inputs, 0 for none.
+        timed: Whether the last entry of a state is time.
+        invariants: Names of conserved quantities beside the energy, with their number of components.
+        has_energy: Whether ``energy`` is defined.
+    """
+
+    space: StateSpace
+    control_size: int = 0
+    timed: bool = False
+    invariants: dict[str, int]
+    has_energy: bool = False
+
+    @abstractmethod
+    def field(self, x: Tensor, control: Tensor | None = None) -> Tensor:
+        """Compute the time derivative of states.
+
+        Args:
+            x: States ``(..., n)``.
+            control: Inputs ``(..., m)``, or ``None``.
+
+        Returns:
+            Shape ``(..., n)``.
+        """
+
+    def energy(self, x: Tensor) -> Tensor:
+        """Compute the energy of states ``(..., n)``, shape ``(...)``."""
+        raise NotImplementedError(f"{type(self).__name__} has no energy")
+
+    @property
+    def observables(self) -> dict[str, int]:
+        """Names of the energy and the invariants, with their number of components."""
+        return ({"energy": 1} if self.has_energy else {}) | self.invariants
+
+    def invariant(self, name: str, x: Tensor) -> Tensor:
+        """Compute a conserved quantity of states by name, shape ``(...)`` or ``(..., components)``."""
+        raise ValueError(f"invariant: expected one of {tuple(self.invariants)}, got {name!r}")
+
+    def emit_parameters(self, builder: KernelBuilder) -> int:
+        """Reserve room for the numbers that the other ``emit`` methods read, and give their offset."""
+        raise TypeError(f"{type(self).__name__} has no compiled kernel")
+
+    def emit_field(
+        self, builder: KernelBuilder, offset: int, x: Rows, control: Rows, targets: list[str]
+    ) -> None:
+        """Write the time derivative: one statement per component, ``{}`` standing for its value."""
+        raise TypeError(f"{type(self).__name__} has no compiled field")
+
+    def emit_observable(
+        self, builder: KernelBuilder, name: str, offset: int, x: Rows, targets: list[str]
+    ) -> None:
+        """Write the energy or an invariant: one statement per component, ``{}`` for its value."""
+        raise TypeError(f"{type(self).__name__} has no compiled observables")
+
+
+class HamiltonianSystem(System):
     """A Hamiltonian ``H(q, p)`` with as many momenta as positions, and what integrators ask of it.
 
     States are ``(..., 2 d)``, positions before momenta; with time dependence ``(..., 2 d + 1)``, time last.
     A separable one, ``H = T(p) + V(q)``, has ``velocity(p)`` and ``force(q)``; every one has ``gradient``.
-    Kernel code is written by the methods ``emit_...``; they raise ``TypeError`` with the reason where there
-    is none.
 
     Attributes:
-        space: Layout of the states.
         degrees: Number ``d`` of degrees of freedom.
         separable: Whether ``H = T(p) + V(q, t)``.
         quadratic_kinetic: Whether moreover ``T = p M^-1 p / 2`` with a constant ``M``.
-        timed: Whether H depends on time.
-        invariants: Names of conserved quantities beside the energy, with their number of components.
     """
 
-    space: StateSpace
     degrees: int
     separable: bool = False
     quadratic_kinetic: bool = False
-    timed: bool = False
-    invariants: dict[str, int]
+    has_energy = True
 
     @abstractmethod
     def energy(self, x: Tensor) -> Tensor:
         """Compute ``H`` of states, shape ``(...)``."""
+
+    def field(self, x: Tensor, control: Tensor | None = None) -> Tensor:
+        """Compute ``(dH/dp, -dH/dq)``, and one for time."""
+        slope_q, slope_p = self.gradient(x)
+        clock = [torch.ones_like(slope_q[..., :1])] if self.timed else []
+        return torch.cat([slope_p, -slope_q, *clock], -1)
 
     def gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute ``dH/dq`` and ``dH/dp`` of states, each ``(..., d)``.
@@ -60,14 +121,6 @@ class HamiltonianSystem(nn.Module, ABC):
         """Compute ``dT/dp`` at momenta ``(..., d)`` of a separable system."""
         raise NotImplementedError(f"{self!r} is not separable")
 
-    def invariant(self, name: str, x: Tensor) -> Tensor:
-        """Compute a conserved quantity of states by name."""
-        raise ValueError(f"invariant: expected one of {tuple(self.invariants)}, got {name!r}")
-
-    def emit_parameters(self, builder: KernelBuilder) -> int:
-        """Reserve room for the numbers that the other ``emit`` methods read, and give their offset."""
-        raise TypeError(f"{type(self).__name__} has no compiled kernel")
-
     def emit_force(self, builder: KernelBuilder, offset: int, q: Rows, t: Rows, targets: list[str]) -> None:
         """Write ``-dV/dq``: one statement per component, ``{}`` standing for its value."""
         raise TypeError(f"{type(self).__name__} has no compiled force")
@@ -80,8 +133,12 @@ class HamiltonianSystem(nn.Module, ABC):
         """Write ``dH/dq`` then ``dH/dp``: one statement per component, ``{}`` standing for its value."""
         raise TypeError(f"{type(self).__name__} has no compiled gradient")
 
-    def emit_observable(
-        self, builder: KernelBuilder, name: str, offset: int, x: Rows, targets: list[str]
+    def emit_field(
+        self, builder: KernelBuilder, offset: int, x: Rows, control: Rows, targets: list[str]
     ) -> None:
-        """Write the energy or an invariant: one statement per component, ``{}`` for its value."""
-        raise TypeError(f"{type(self).__name__} has no compiled observables")
+        """Write ``(dH/dp, -dH/dq)``, and one for time: one statement per component, ``{}`` for its value."""
+        d = self.degrees
+        negative = [target.replace("{}", "(-{})").replace("{0}", "(-{0})") for target in targets[d : 2 * d]]
+        self.emit_gradient(builder, offset, x, negative + targets[:d])
+        if self.timed:
+            builder.lanes(targets[2 * d].format("1.0"), join=True)

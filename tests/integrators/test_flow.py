@@ -122,8 +122,8 @@ def test_with_step_is_a_copy_that_shares_parameters():
     assert other.rate is flow.rate
     other.extra = nn.Linear(1, 1)
     assert len(list(flow.parameters())) == 1
-    for h in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="h: expected a positive step"):
+    for h in (0.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="h: expected a finite step"):
             flow.with_step(h)
 
 
