@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from lie import MatrixLieGroup
+from lie import SE2, SE23, SO2, MatrixLieGroup, Sim3
 
 from . import reference, series
 
@@ -22,6 +22,9 @@ def turns(dtype: torch.dtype, every: int) -> torch.Tensor:
     """Rotation vectors of all angles about every n-th axis: (count, 3)."""
     axes = reference.axes()[::every]
     return torch.tensor((np.array(reference.ANGLES)[:, None, None] * axes).reshape(-1, 3), dtype=dtype)
+
+
+SCALES = (0.0, 1e-12, -1e-8, 1e-4, -1e-2, 0.1, -0.5, 1.0, -1.0, 2.0, -2.0)
 
 
 class Acceptance:
@@ -105,3 +108,21 @@ class Acceptance:
         hessian = torch.vmap(torch.func.hessian(function))(xi)
         slope = float((gradient - w).abs().max() / w.abs().max())
         return slope / self.eps, float(hessian.abs().max()) / self.eps
+
+
+@cache
+def acceptance(name: str, dtype: torch.dtype) -> Acceptance:
+    """A group at all angles, translations of size 1, and for Sim(3) scales from 1/7 to 7."""
+    if name in ("SO2", "SE2"):
+        angles = torch.tensor(np.array([[a, -a] for a in reference.ANGLES]).ravel(), dtype=dtype)[:, None]
+        if name == "SO2":
+            return Acceptance(SO2, angles, slice(0, 1))
+        angles = angles.repeat_interleave(3, 0)
+        return Acceptance(SE2, torch.cat((spread(len(angles), 2, 0, dtype), angles), 1), slice(2, 3))
+    phi = turns(dtype, 11 if name == "SE23" else 7)
+    count = len(phi)
+    if name == "SE23":
+        vectors = (spread(count, 3, seed, dtype) for seed in (0, 1))
+        return Acceptance(SE23, torch.cat((*vectors, phi), 1), slice(6, 9))
+    sigma = torch.tensor(np.resize(SCALES, count), dtype=dtype)[:, None]
+    return Acceptance(Sim3, torch.cat((spread(count, 3, 0, dtype), phi, sigma), 1), slice(3, 6))

@@ -1,9 +1,8 @@
-"""Values and derivatives of SE_2(3) and Sim(3) against 40-digit series, in epsilons of the dtype."""
+"""What is particular to SE_2(3) and Sim(3): large scales, half turns, parts, projections."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import numpy as np
 import pytest
@@ -12,60 +11,9 @@ import torch
 from lie import SE3, SE23, SO3, Sim3
 
 from . import reference, series
-from .acceptance import Acceptance, spread, turns
+from .acceptance import Acceptance, acceptance, spread
 
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-names = pytest.mark.parametrize("name", ["SE23", "Sim3"])
-SCALES = (0.0, 1e-12, -1e-8, 1e-4, -1e-2, 0.1, -0.5, 1.0, -1.0, 2.0, -2.0)
-
-
-@cache
-def acceptance(name: str, dtype: torch.dtype) -> Acceptance:
-    """All angles about some of the axes, translations of size 1, and for Sim(3) scales from 1/7 to 7."""
-    phi = turns(dtype, 11 if name == "SE23" else 7)
-    count = len(phi)
-    if name == "SE23":
-        vectors = (spread(count, 3, seed, dtype) for seed in (0, 1))
-        return Acceptance(SE23, torch.cat((*vectors, phi), 1), slice(6, 9))
-    sigma = torch.tensor(np.resize(SCALES, count), dtype=dtype)[:, None]
-    return Acceptance(Sim3, torch.cat((spread(count, 3, 0, dtype), phi, sigma), 1), slice(3, 6))
-
-
-@dtypes
-@names
-def test_exp(name: str, dtype: torch.dtype) -> None:
-    assert acceptance(name, dtype).exp() <= 4
-
-
-@dtypes
-@names
-def test_log(name: str, dtype: torch.dtype) -> None:
-    turn, rest = acceptance(name, dtype).log()
-    assert turn <= 4
-    assert rest <= 8
-
-
-@dtypes
-@names
-def test_jacobians(name: str, dtype: torch.dtype) -> None:
-    assert acceptance(name, dtype).jacobian() <= 2
-    assert acceptance(name, dtype).jacobian_inverse() <= 2
-
-
-@dtypes
-@names
-def test_derivatives_of_exp(name: str, dtype: torch.dtype) -> None:
-    gradient, hessian = acceptance(name, dtype).derivatives_of_exp()
-    assert gradient <= 16
-    assert hessian <= 32
-
-
-@dtypes
-@names
-def test_derivatives_of_log(name: str, dtype: torch.dtype) -> None:
-    gradient, hessian = acceptance(name, dtype).derivatives_of_log()
-    assert gradient <= 16
-    assert hessian <= 64
 
 
 def far() -> torch.Tensor:

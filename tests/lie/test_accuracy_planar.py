@@ -1,68 +1,15 @@
-"""Values and derivatives of SO(2) and SE(2) against 40-digit series, in epsilons of the dtype."""
+"""What is particular to SO(2) and SE(2): half turns, the Cayley transform, angles, uniform samples."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
 
-import numpy as np
 import pytest
 import torch
 
 from lie import SE2, SO2
 
-from . import reference
-from .acceptance import Acceptance, spread
-
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-names = pytest.mark.parametrize("name", ["SO2", "SE2"])
-
-
-@cache
-def acceptance(name: str, dtype: torch.dtype) -> Acceptance:
-    """All angles with both signs; for SE(2) with three translations of size 1 each."""
-    angles = torch.tensor(np.array([[a, -a] for a in reference.ANGLES]).ravel(), dtype=dtype)[:, None]
-    if name == "SO2":
-        return Acceptance(SO2, angles, slice(0, 1))
-    angles = angles.repeat_interleave(3, 0)
-    return Acceptance(SE2, torch.cat((spread(len(angles), 2, 0, dtype), angles), 1), slice(2, 3))
-
-
-@dtypes
-@names
-def test_exp(name: str, dtype: torch.dtype) -> None:
-    assert acceptance(name, dtype).exp() <= 4
-
-
-@dtypes
-@names
-def test_log(name: str, dtype: torch.dtype) -> None:
-    turn, rest = acceptance(name, dtype).log()
-    assert turn <= 4
-    assert rest <= 8
-
-
-@dtypes
-@names
-def test_jacobians(name: str, dtype: torch.dtype) -> None:
-    assert acceptance(name, dtype).jacobian() <= 2
-    assert acceptance(name, dtype).jacobian_inverse() <= 2
-
-
-@dtypes
-@names
-def test_derivatives_of_exp(name: str, dtype: torch.dtype) -> None:
-    gradient, hessian = acceptance(name, dtype).derivatives_of_exp()
-    assert gradient <= 16
-    assert hessian <= 32
-
-
-@dtypes
-@names
-def test_derivatives_of_log(name: str, dtype: torch.dtype) -> None:
-    gradient, hessian = acceptance(name, dtype).derivatives_of_log()
-    assert gradient <= 16
-    assert hessian <= 64
 
 
 @dtypes
