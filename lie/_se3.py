@@ -126,7 +126,6 @@ class RigidMotionGroup(MatrixLieGroup):
         self._require_element(g, "g")
         self._require_tangent(mu, "mu")
         require_one_device(g, "g", mu, "mu")
-        require_one_device(g, "g", mu, "mu")
         p, momentum = mu[..., :3], mu[..., 3:]
         back = g[..., :3, :3].mT
         return torch.cat((apply(back, p), apply(back, momentum - cross(g[..., :3, 3], p))), -1)
