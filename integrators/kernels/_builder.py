@@ -27,6 +27,8 @@ class KernelBuilder:
         self.row_count = 0
         self.parameters: list[Tensor] = []
         self.parameter_count = 0
+        self.functions: dict[str, str] = {}
+        """Functions that the sections call, by name, in the order in which they need one another."""
         self._lines: dict[str, list[str]] = {}
         self._section = ""
         self._indent = 1
