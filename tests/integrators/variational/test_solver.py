@@ -299,3 +299,18 @@ def test_impulses_keep_the_batch_of_inertias():
     together, _ = solve_step(TRACE, a, inertia)
     for k in range(3):
         assert (together[k] - solve_step(TRACE, a[k], inertia[k])[0]).abs().max() <= 1e-16
+
+
+def test_second_derivatives_of_linear_solutions_hold_under_vmap():
+    generator = torch.Generator().manual_seed(4)
+    base = torch.randn(5, 3, 3, generator=generator, dtype=torch.float64) + 4 * torch.eye(3)
+    right = torch.randn(3, generator=generator, dtype=torch.float64)
+
+    def first(s: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        return solve(matrix + s * torch.diag(right), right)[0]
+
+    at = torch.zeros(5, dtype=torch.float64)
+    got = torch.func.vmap(torch.func.jacfwd(torch.func.jacfwd(first)))(at, base)
+    inverse = torch.linalg.inv(base)
+    slope = inverse @ torch.diag(right)
+    torch.testing.assert_close(got, 2 * (slope @ slope @ inverse @ right)[:, 0], rtol=1e-12, atol=0)
