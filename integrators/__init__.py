@@ -32,7 +32,7 @@ from .splitting import (
     Yoshida6,
     Yoshida8,
 )
-from .systems import Hamiltonian, HamiltonianSystem
+from .systems import Hamiltonian, HamiltonianSystem, VectorField
 from .variational import (
     ConstantInertia,
     FunctionPotential,
@@ -89,6 +89,7 @@ __all__ = [
     "Suzuki4",
     "SuzukiUmeno8",
     "SymplecticEuler",
+    "VectorField",
     "Verlet",
     "VerletDriftFirst",
     "Yoshida4",

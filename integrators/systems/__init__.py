@@ -3,5 +3,6 @@
 from ._hamiltonian import Hamiltonian
 from ._symbolic import SymbolicSystem
 from ._system import HamiltonianSystem, System
+from ._vector_field import VectorField
 
-__all__ = ["Hamiltonian", "HamiltonianSystem", "SymbolicSystem", "System"]
+__all__ = ["Hamiltonian", "HamiltonianSystem", "SymbolicSystem", "System", "VectorField"]

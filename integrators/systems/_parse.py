@@ -120,3 +120,24 @@ def require_known(expressions: Mapping[str, sympy.Expr], known: Iterable[sympy.S
             raise ValueError(
                 f"{name}: unknown symbol{'s' if len(strangers) > 1 else ''} {', '.join(strangers)}; {hint}"
             )
+
+
+def require_distinct(**groups: Sequence[sympy.Symbol]) -> None:
+    """Refuse a name with two meanings.
+
+    Args:
+        **groups: Symbols by the argument that names them.
+
+    Raises:
+        ValueError: If a name is given twice, or one of them is ``t``, which is time.
+    """
+    seen: dict[str, str] = {}
+    for group, symbols in groups.items():
+        for s in symbols:
+            if s.name == "t":
+                raise ValueError(f"{group}: t is time; choose another name")
+            if s.name in seen:
+                raise ValueError(
+                    f"{group}: {s.name} is already among the {seen[s.name]}; choose another name"
+                )
+            seen[s.name] = group
