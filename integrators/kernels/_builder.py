@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from . import _math
 
 Rows = list[int]
+Shared = TypeVar("Shared")
 
 
 class KernelBuilder:
@@ -33,6 +34,7 @@ class KernelBuilder:
         self._section = ""
         self._indent = 1
         self._loaded: dict[str, dict[int, str]] = {}
+        self._shared: dict[int, tuple[object, Any]] = {}
 
     def rows(self, count: int) -> Rows:
         """Reserve consecutive rows of ``A``.
@@ -60,6 +62,21 @@ class KernelBuilder:
         self.parameters.append(value)
         self.parameter_count += value.numel()
         return offset
+
+    def shared(self, owner: object, make: Callable[[], Shared]) -> Shared:
+        """What an object has in this kernel, made when it is asked for the first time.
+
+        Args:
+            owner: The object, such as a network whose weights have a place in ``P``.
+            make: Makes it.
+
+        Returns:
+            The same for every call with this owner.
+        """
+        if id(owner) not in self._shared:
+            self._shared[id(owner)] = (owner, make())
+        made: Shared = self._shared[id(owner)][1]
+        return made
 
     def flat_parameters(self) -> np.ndarray:
         """Current values of all parameters as one float64 array."""

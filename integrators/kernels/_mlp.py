@@ -14,7 +14,9 @@ ACTIVATIONS = {
     "tanh": ("hyperbolic_tangent(s)", "1.0 - y * y"),
     "silu": ("s * logistic(s)", "g * (1.0 + s * (1.0 - g))"),
     "softplus": ("max(s, 0.0) + math.log1p(exponential(-abs(s)))", "logistic(s)"),
-    "sin": ("math.sin(s)", "math.cos(s)"),
+    "sin": ("sine(s)", "cosine(s)"),
+    "sigmoid": ("logistic(s)", "y * (1.0 - y)"),
+    "relu": ("0.0 if s <= 0.0 else s", "1.0 if s > 0.0 else 0.0"),
 }
 """Value of ``s`` and slope, in terms of ``s``, the value ``y`` and ``g = logistic(s)``."""
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import sympy
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..kernels import KernelBuilder, Rows
 from ._function import SymbolicFunction
 from ._parse import Expression, as_symbols, parse
 from ._system import System
+from ._values import register_values, stack_values
 
 TIME = sympy.Symbol("t", real=True)
 
@@ -28,21 +29,8 @@ class SymbolicSystem(System):
 
     def _set_values(self, given: Mapping[str, float | Tensor], dtype: torch.dtype) -> None:
         """Register the values of the parameters."""
-        values = {}
-        for name, value in given.items():
-            tensor = value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=dtype)
-            if tensor.numel() != 1 or not bool(torch.isfinite(tensor.detach()).all()):
-                raise ValueError(f"parameters[{name!r}]: expected one finite number, got {value}")
-            values[name] = tensor.to(dtype) if not isinstance(tensor, nn.Parameter) else tensor
-        for name, tensor in values.items():
-            if isinstance(tensor, nn.Parameter):
-                self.register_parameter(f"value_{name}", tensor)
-            else:
-                self.register_buffer(f"value_{name}", tensor.detach().clone().reshape(()))
-        self._names = list(values)
+        self._names = register_values(self, given, dtype)
         self.parameter_symbols = as_symbols(self._names)
-        if not values:
-            self.register_buffer("_like", torch.zeros((), dtype=dtype))
 
     def _set_observables(
         self,
@@ -59,9 +47,7 @@ class SymbolicSystem(System):
 
     def values(self) -> Tensor:
         """Values of the parameters, shape ``(number of parameters,)``."""
-        if not self._names:
-            return self._like.new_zeros(0)  # type: ignore[operator]
-        return torch.stack([getattr(self, f"value_{name}").reshape(()) for name in self._names])
+        return stack_values(self, self._names)
 
     def energy(self, x: Tensor) -> Tensor:
         """Compute the energy of states ``(..., n)``, shape ``(...)``."""
