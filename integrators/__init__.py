@@ -1,5 +1,6 @@
 """Flow maps: structure-preserving integrators, compiled rollouts and diagnostics."""
 
+from . import zoo
 from ._certificate import Certificate, Drift, MomentumDrift, certify, measure_drift
 from ._flow import FlowMap
 from ._fused import fused
@@ -32,7 +33,7 @@ from .splitting import (
     Yoshida6,
     Yoshida8,
 )
-from .systems import Hamiltonian, HamiltonianSystem, VectorField
+from .systems import Hamiltonian, HamiltonianSystem, PoissonSystem, SkewGradientSystem, VectorField
 from .variational import (
     ConstantInertia,
     FunctionPotential,
@@ -75,12 +76,14 @@ __all__ = [
     "MomentumDrift",
     "Part",
     "PlanarIntegrator",
+    "PoissonSystem",
     "PositionForm",
     "Potential",
     "RigidBodyIntegrator",
     "Rollout",
     "Ruth3",
     "Scheme",
+    "SkewGradientSystem",
     "SofroniouSpaletta10",
     "Splitting",
     "StateSpace",
@@ -104,4 +107,5 @@ __all__ = [
     "rollout",
     "runs_plainly",
     "vector",
+    "zoo",
 ]

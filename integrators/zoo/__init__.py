@@ -1,0 +1,30 @@
+"""Ready problems: systems with a start, units, invariants and a solution to compare with.
+
+Every function returns a ``Problem``: ``problem.system`` goes into a method, ``problem.start`` into a
+rollout, and ``problem.reference(t)`` is the state at a time, in closed form or integrated to rounding error.
+"""
+
+from ._bodies import n_body
+from ._chains import fput, henon_heiles, toda
+from ._charged import charged_particle
+from ._kepler import kepler
+from ._orbits import figure_eight, outer_solar_system
+from ._oscillators import harmonic, pendulum, spring_chain
+from ._pendulums import double_pendulum
+from ._problem import Problem
+
+__all__ = [
+    "Problem",
+    "charged_particle",
+    "double_pendulum",
+    "figure_eight",
+    "fput",
+    "harmonic",
+    "henon_heiles",
+    "kepler",
+    "n_body",
+    "outer_solar_system",
+    "pendulum",
+    "spring_chain",
+    "toda",
+]
