@@ -8,6 +8,14 @@ from ._plain import runs_plainly
 from ._rollout import Rollout, load_rollout, rollout
 from ._state import Part, StateSpace, vector
 from ._status import LargeStepWarning, Status, StepError
+from .runge_kutta import (
+    Gauss2,
+    Gauss4,
+    Gauss6,
+    GaussLegendre,
+    ImplicitMidpoint,
+    LooseToleranceWarning,
+)
 from .splitting import (
     ABA864,
     PEFRL,
@@ -63,14 +71,20 @@ __all__ = [
     "Drift",
     "FlowMap",
     "FunctionPotential",
+    "Gauss2",
+    "Gauss4",
+    "Gauss6",
+    "GaussLegendre",
     "GroupVariationalIntegrator",
     "Hamiltonian",
     "HamiltonianSystem",
+    "ImplicitMidpoint",
     "Inertia",
     "KahanLi6",
     "KahanLi8",
     "LargeStepWarning",
     "LinearPotential",
+    "LooseToleranceWarning",
     "McLachlan4",
     "McLachlanAtela4",
     "MomentumDrift",

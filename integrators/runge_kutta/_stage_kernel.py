@@ -1,0 +1,134 @@
+"""Kernel of the implicit methods: sweeps over all lanes until rounding stops every one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .._status import Status
+from .._summation import increments
+from ..kernels import Rows
+from ._quadrature import continuation, quadrature
+from ._solver import GUARD, MOST_SWEEPS
+
+if TYPE_CHECKING:
+    from .._method import StepCode
+    from ._stages import StageMethod
+
+EPS = torch.finfo(torch.float64).eps
+
+
+def _slopes(method: StageMethod, code: StepCode) -> list[Rows]:
+    n = len(code.state)
+    return [code.carried[i * n : (i + 1) * n] for i in range(method.stages)]
+
+
+def _weights(method: StageMethod, code: StepCode) -> list[str]:
+    values = [float(b) for b in quadrature(method.kind, method.stages)[1]]
+    place = code.builder.parameter(method.h * torch.tensor(values, dtype=torch.float64))
+    return [code.builder.number(place + i) for i in range(method.stages)]
+
+
+def emit_start(method: StageMethod, code: StepCode) -> None:
+    """Write the slope at the state, weighted, into the rows of every stage, and no rounding errors."""
+    weights, slopes = _weights(method, code), _slopes(method, code)
+    b, n = code.builder, len(code.state)
+    targets = [
+        "\n".join(f"@{rows[c]} = {w} * {{0}}" for w, rows in zip(weights, slopes, strict=True))
+        for c in range(n)
+    ]
+    method.system.emit_field(b, code.offset, code.state, code.control, targets)
+    b.lanes(*[f"@{row} = 0.0" for row in code.carried[method.stages * n :]], join=True)
+
+
+def emit_step(method: StageMethod, code: StepCode) -> None:
+    """Write the continuation of the slopes, the sweeps, the verdict and the sum."""
+    b, x, n = code.builder, code.state, len(code.state)
+    slopes, weights = _slopes(method, code), _weights(method, code)
+    stage, (change, scale, before, size, settled) = b.rows(n), b.rows(5)
+    _continue(method, code, slopes)
+    b.lanes(
+        f"@{size} = " + " + ".join(f"abs(@{row})" for row in x),
+        f"@{before} = 1e300\n@{settled} = 0.0",
+        join=True,
+    )
+    moving = f"moving_{stage[0]}"
+    b.line(f"{moving} = L")
+    b.line(f"sweep_{moving} = 0")
+    with b.loop(f"while {moving} > 0 and sweep_{moving} < {MOST_SWEEPS}:"):
+        b.line(f"sweep_{moving} += 1")
+        b.lanes(f"@{change} = 0.0\n@{scale} = 0.0")
+        terms = _coupling_terms(method, code, slopes)
+        for i, weight in enumerate(weights):
+            b.lanes(*[f"@{stage[c]} = @{x[c]} + {terms[i][c]}" for c in range(n)], join=True)
+            targets = [
+                f"new = {weight} * {{0}}\n@{change} = @{change} + abs(new - @{row})\n"
+                f"@{scale} = @{scale} + abs(new)\n@{row} = new if @{settled} < 0.5 else @{row}"
+                for row in slopes[i]
+            ]
+            method.system.emit_field(b, code.offset, stage, code.control, targets)
+        b.lanes(_settle(method, code, change, scale, before, size, settled), join=True)
+        b.line(f"{moving} = 0")
+        with b.loop("for l in range(L):"):
+            b.line(f"{moving} += 1 if A[{settled} * L + l] < 0.5 else 0")
+    verdict, failed = code.verdict[0], float(Status.NOT_CONVERGED)
+    b.lanes(f"@{verdict} = max(@{verdict}, 0.0 if @{settled} > 0.5 else {failed})")
+    errors = code.carried[method.stages * n :]
+    for c, add in enumerate(increments(x, errors)):
+        total = " + ".join(f"@{rows[c]}" for rows in slopes)
+        b.lanes(add.format(f"({total})"), join=True)
+
+
+def _settle(
+    method: StageMethod, code: StepCode, change: int, scale: int, before: int, size: int, settled: int
+) -> str:
+    """Statements that mark the lanes whose slopes rounding has stopped, or that are not numbers."""
+    if method.tolerance is not None:
+        goal = code.builder.number(code.builder.parameter(torch.tensor([method.tolerance])))
+        done = f"1.0 if @{change} <= {goal} else 0.0"
+    else:
+        small = f"{EPS * GUARD!r} * @{scale} + {4 * EPS!r} * @{size}"
+        done = f"1.0 if (@{change} == 0.0) | ((@{change} >= @{before}) & (@{change} <= {small})) else 0.0"
+    return (
+        f"done = {done}\nlost = 0.0 if @{change} < 1e300 else 1.0\n"
+        f"@{settled} = max(@{settled}, max(done, lost))\n@{before} = @{change}"
+    )
+
+
+def _products(code: StepCode, matrix: Tensor, slopes: list[Rows], c: int, place: int) -> list[str]:
+    """For each row of a matrix the sum of its products with one component of the slopes."""
+    names = [
+        [code.builder.number(place + i * len(slopes) + j) for j in range(len(slopes))]
+        for i in range(len(slopes))
+    ]
+    return [
+        " + ".join(
+            f"{names[i][j]} * @{slopes[j][c]}" for j in range(len(slopes)) if float(matrix[i, j]) != 0.0
+        )
+        or "0.0"
+        for i in range(len(slopes))
+    ]
+
+
+def _coupling_terms(method: StageMethod, code: StepCode, slopes: list[Rows]) -> list[list[str]]:
+    """By stage and component: what is added to the state."""
+    columns = []
+    for first, last, matrix in method.couplings():
+        place = code.builder.parameter(matrix)
+        columns += [_products(code, matrix, slopes, c, place) for c in range(first, last)]
+    return [[column[i] for column in columns] for i in range(method.stages)]
+
+
+def _continue(method: StageMethod, code: StepCode, slopes: list[Rows]) -> None:
+    """Continue the slopes of the step before by their polynomial."""
+    if method.stages == 1:
+        return
+    matrix = torch.tensor(continuation(method.kind, method.stages), dtype=torch.float64)
+    place = code.builder.parameter(matrix)
+    for c in range(len(code.state)):
+        values = _products(code, matrix, slopes, c, place)
+        lines = [f"guess_{i} = {value}" for i, value in enumerate(values)]
+        lines += [f"@{rows[c]} = guess_{i}" for i, rows in enumerate(slopes)]
+        code.builder.lanes(*lines, join=True)

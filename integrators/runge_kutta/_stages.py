@@ -1,0 +1,179 @@
+"""Implicit Runge-Kutta methods whose unknowns are the weighted slopes of the stages."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._method import HamiltonianMethod, StepCode, SystemMethod
+from .._status import report
+from .._summation import add
+from ..kernels import KernelBuilder, Rows
+from ..systems import HamiltonianSystem, System
+from . import _stage_kernel
+from ._quadrature import continuation, quadrature
+from ._solver import differentiable, jacobian, solve_slopes
+
+Solver = Literal["fixed point", "newton"]
+
+
+class StageCarry(NamedTuple):
+    """Working form of a state.
+
+    Attributes:
+        x: The state ``(..., n)``.
+        slopes: Weighted slopes ``h b_i f(Y_i)`` of the step before ``(..., s, n)``, the next one's guess.
+        error: Rounding error of ``x``, where sums are compensated.
+    """
+
+    x: Tensor
+    slopes: Tensor
+    error: Tensor | None = None
+
+
+class LooseToleranceWarning(UserWarning):
+    """The stages of an implicit method are not solved to rounding, so that invariants drift."""
+
+
+class StageMethod(SystemMethod):
+    """Base of the implicit methods: stages ``Y_i = x + sum_j m_ij L_j`` with ``L_i = h b_i f(Y_i)``.
+
+    The slopes start from the polynomial of the step before and are iterated until rounding stops them, and
+    the new state is ``x + sum_i L_i``.
+
+    Attributes:
+        compensated: Whether rounding errors are carried along.
+        tolerance: Where the iteration stops, if it does not go on to rounding.
+        solver: How the equations of the stages are solved.
+    """
+
+    implicit = True
+    symmetric = True
+    kind: Literal["gauss", "lobatto"]
+
+    def __init__(
+        self,
+        system: System,
+        h: float,
+        stages: int,
+        compensated: bool,
+        tolerance: float | None,
+        solver: Solver,
+    ) -> None:
+        """Bind; see the subclasses."""
+        super().__init__(system, h)
+        if solver not in ("fixed point", "newton"):
+            raise ValueError(f"solver: expected 'fixed point' or 'newton', got {solver!r}")
+        if tolerance is not None:
+            if not tolerance > 0:
+                raise ValueError(f"tolerance: expected a positive number or None, got {tolerance}")
+            warnings.warn(
+                f"tolerance={tolerance}: stages that are not solved to rounding make the method lose its "
+                "structure; the energy drifts in proportion to tolerance/h; leave tolerance=None",
+                LooseToleranceWarning,
+                stacklevel=4,
+            )
+        self.stages, self.compensated, self.tolerance, self.solver = stages, compensated, tolerance, solver
+        self.symplectic = self.reversible = isinstance(system, HamiltonianSystem)
+
+    def couplings(self, dtype: torch.dtype = torch.float64) -> list[tuple[int, int, Tensor]]:
+        """First and last column of each group of entries of the state, and its numbers ``m`` ``(s, s)``."""
+        raise NotImplementedError
+
+    @property
+    def flip_velocities(self) -> Callable[[Tensor], Tensor]:
+        """For Hamiltonian systems: change the sign of the momenta, and of time."""
+        return self._of_hamiltonian("flip_velocities")
+
+    @property
+    def phase_derivative(self) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+        """For Hamiltonian systems: derivative of a step and the symplectic form before and after it."""
+        return self._of_hamiltonian("phase_derivative")
+
+    def _of_hamiltonian(self, name: str) -> Any:
+        if not isinstance(self.system, HamiltonianSystem):
+            raise AttributeError(f"{type(self).__name__} of {type(self.system).__name__} has no {name}")
+        return getattr(HamiltonianMethod, name).__get__(self)
+
+    def start(self, x: Tensor, constants: None) -> StageCarry:
+        """Take the slope at the states ``(..., n)`` for all stages."""
+        with torch.no_grad():
+            control = x.new_zeros(self.control_size) if self.control_size else None
+            control = None if control is None else control.expand(*x.shape[:-1], -1)
+            slope = self.system.field(x.detach(), control).detach().unsqueeze(-2)
+        slopes = self._weights(x).unsqueeze(-1) * slope
+        return StageCarry(x, slopes, torch.zeros_like(x) if self.compensated else None)
+
+    def _weights(self, x: Tensor) -> Tensor:
+        weights = [float(value) for value in quadrature(self.kind, self.stages)[1]]
+        return self.h * torch.tensor(weights, dtype=x.dtype, device=x.device)
+
+    def _step(self, carry: StageCarry, control: Tensor | None) -> tuple[StageCarry, Tensor]:
+        x, slopes, error = carry
+        weights = self._weights(x).unsqueeze(-1)
+        groups = [(i, k, m.to(x.device)) for i, k, m in self.couplings(x.dtype)]
+        held = None if control is None else control.unsqueeze(-2).expand(*x.shape[:-1], self.stages, -1)
+
+        def stages(base: Tensor, slopes: Tensor) -> Tensor:
+            parts = [m @ slopes[..., i:k] for i, k, m in groups]
+            return base.unsqueeze(-2) + (parts[0] if len(parts) == 1 else torch.cat(parts, -1))
+
+        def sweep(slopes: Tensor) -> Tensor:
+            return weights * self.system.field(stages(x, slopes), held)
+
+        fixed_x, fixed_held = x.detach(), None if held is None else held.detach()
+
+        def matrix(slopes: Tensor, at: Tensor) -> Tensor:
+            """Inverse of ``1 - F'`` with the field's derivative at given states."""
+            local = weights.unsqueeze(-1) * jacobian(lambda y: self.system.field(y, fixed_held), at)
+            blocks = [local[..., :, :, None, i:k] * m[:, None, :, None] for i, k, m in groups]
+            n = self.stages * x.shape[-1]
+            whole = torch.cat(blocks, -1).reshape(*x.shape[:-1], n, n)
+            return torch.linalg.inv_ex(torch.eye(n, dtype=x.dtype, device=x.device) - whole).inverse
+
+        with torch.no_grad():
+            following = torch.tensor(continuation(self.kind, self.stages), dtype=x.dtype, device=x.device)
+            guess = (following @ slopes).detach()
+            inverse = None
+            if self.solver == "newton":
+                middle = (fixed_x + 0.5 * guess.sum(-2)).unsqueeze(-2).expand_as(guess)
+                inverse = matrix(guess, middle)
+            solved, status = solve_slopes(
+                lambda k: weights * self.system.field(stages(fixed_x, k), fixed_held),
+                guess, fixed_x.abs().sum(-1), self.tolerance, inverse,
+            )  # fmt: skip
+        exact = differentiable(sweep, solved, lambda: matrix(solved, stages(fixed_x, solved)))
+        x, error = add(x, error, exact.sum(-2))
+        return StageCarry(x, solved, None if error is None else error.detach()), status
+
+    def advance(self, carry: StageCarry, control: Tensor | None, constants: None) -> StageCarry:
+        """Move the states by one step; raises ``StepError`` where the stages have no solution to rounding."""
+        carry, status = self._step(carry, control)
+        report(status)
+        return carry
+
+    def try_advance(
+        self, carry: StageCarry, control: Tensor | None, constants: None
+    ) -> tuple[StageCarry, Tensor]:
+        """Like ``advance``, with a status per trajectory in place of an error."""
+        return self._step(carry, control)
+
+    def finish(self, carry: StageCarry, constants: None) -> Tensor:
+        """Read the states out."""
+        return carry.x
+
+    def emit_carried(self, builder: KernelBuilder) -> Rows:
+        """Reserve rows for the slopes of the step before and for rounding errors."""
+        return builder.rows(self.space.size * (self.stages + self.compensated))
+
+    def emit_start(self, code: StepCode) -> None:
+        """Write the first slopes."""
+        _stage_kernel.emit_start(self, code)
+
+    def emit_step(self, code: StepCode) -> None:
+        """Write one step."""
+        _stage_kernel.emit_step(self, code)
