@@ -1,8 +1,18 @@
 """Systems to integrate: from a symbolic expression, for torch and for kernels."""
 
 from ._hamiltonian import Hamiltonian
+from ._poisson import PoissonSystem
+from ._skew_gradient import SkewGradientSystem
 from ._symbolic import SymbolicSystem
 from ._system import HamiltonianSystem, System
 from ._vector_field import VectorField
 
-__all__ = ["Hamiltonian", "HamiltonianSystem", "SymbolicSystem", "System", "VectorField"]
+__all__ = [
+    "Hamiltonian",
+    "HamiltonianSystem",
+    "PoissonSystem",
+    "SkewGradientSystem",
+    "SymbolicSystem",
+    "System",
+    "VectorField",
+]
