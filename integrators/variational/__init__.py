@@ -1,10 +1,11 @@
 """Variational integrators on Lie groups."""
 
+from ._body import RigidBodyCarry
 from ._forced import Coefficients, ForcedIntegrator
 from ._general import GroupCarry, GroupVariationalIntegrator
 from ._planar import PlanarCarry, PlanarIntegrator
 from ._position import PositionForm
-from ._rigid_body import RigidBodyCarry, RigidBodyIntegrator
+from ._rigid_body import RigidBodyIntegrator
 from ._slots import (
     ConstantInertia,
     FunctionPotential,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from .._status import Status
-from ..kernels import KernelBuilder, KernelField, KernelPotential, KernelProgram, Rows, emit_linear_solve
+from ..kernels import KernelField, Rows, emit_linear_solve
+from ._kernel_body import BodyKernel, CarryRows
 from ._kernel_newton import NewtonCode
 from ._kernel_text import (
     TURN_FACTOR,
     XYZ,
-    cross_lines,
-    cross_row,
     dot_text,
     names,
     read,
@@ -28,44 +25,10 @@ if TYPE_CHECKING:
     from ._rigid_body import RigidBodyIntegrator
 
 
-@dataclass
-class CarryRows:
-    """Rows of a carry.
+class RigidBodyKernel(BodyKernel):
+    """Builds the program of one variational integrator; call ``build`` once."""
 
-    Attributes:
-        rotation: The 9 entries of ``R``.
-        pi: Body momentum.
-        torque: Body torque of the potential.
-        position: ``x``, none on SO(3).
-        momentum: ``m v``, none on SO(3).
-        force: World force of the potential, none on SO(3).
-        gain: Flattened input gain where it varies.
-    """
-
-    rotation: Rows
-    pi: Rows
-    torque: Rows
-    position: Rows
-    momentum: Rows
-    force: Rows
-    gain: Rows
-
-    @property
-    def all(self) -> Rows:
-        """All rows, consecutive."""
-        return [
-            *self.rotation,
-            *self.pi,
-            *self.torque,
-            *self.position,
-            *self.momentum,
-            *self.force,
-            *self.gain,
-        ]
-
-
-class RigidBodyKernel:
-    """Builds the program of one integrator; call ``build`` once."""
+    flow: RigidBodyIntegrator
 
     def __init__(self, flow: RigidBodyIntegrator, observables: list[str]) -> None:
         """Reserve rows and parameters.
@@ -74,105 +37,29 @@ class RigidBodyKernel:
             flow: The integrator, whose slots must be kernel-ready.
             observables: Names of the observed values.
         """
-        self.flow, self.observables = flow, observables
-        self.builder = b = KernelBuilder()
-        self.translates = flow.translates
+        super().__init__(flow, observables)
+        b = self.builder
         self.moving = 3 if self.translates else 0
         self.rows_out = 6 if self.translates else 3
-        self.now = self._carry_rows()
         self.next = self._carry_rows()
         self.control = b.rows(max(flow.control_size, 1))
-        self.state = b.rows(flow.space.size)
         self.p = b.rows(3)
         self.newton = NewtonCode(b, flow.kinetic)
         self.twist, self.push = b.rows(3), b.rows(self.moving)
-        self._reserve_parameters()
-
-    def _carry_rows(self) -> CarryRows:
-        b, m = self.builder, self.moving
-        gain = self.rows_out * self.flow.control_size if self.flow.gain_varies else 0
-        return CarryRows(b.rows(9), b.rows(3), b.rows(3), b.rows(m), b.rows(m), b.rows(m), b.rows(gain))
-
-    def _reserve_parameters(self) -> None:
-        flow, b = self.flow, self.builder
-        k = flow.constants()
-
-        def number(value: float) -> Tensor:
-            return torch.tensor([value], dtype=torch.float64)
-
-        self.scalars = b.parameter(
-            torch.cat([number(v) for v in (flow.h, k.alpha, k.force_split)]),
-        )
-        self.inertia = b.parameter(k.inertia)
-        self.inverse = b.parameter(torch.linalg.inv(k.inertia.double()))
-        self.mass = None if k.mass is None else b.parameter(k.mass)
+        k = self.constants
+        scheme = torch.tensor([flow.h, k.alpha, k.force_split], dtype=torch.float64)
+        self.scheme = b.parameter(scheme)
         self.gain = None if k.gain is None else b.parameter(k.gain)
         self.damping = None if k.damping is None else b.parameter(k.damping)
 
-    def build(self) -> KernelProgram:
-        """Write all sections."""
-        self._emit_start()
-        self._emit_step()
-        self._emit_finish()
-        observed = self._emit_observables()
-        return KernelProgram(
-            self.builder,
-            carry_size=len(self.now.all),
-            state_row=self.state[0],
-            state_size=len(self.state),
-            control_row=self.control[0],
-            observed_row=observed[0] if observed else 0,
-            observed_size=len(observed),
-        )
-
-    def _load_constants(self) -> None:
-        b = self.builder
-        b.load(["h", "alpha", "split"], self.scalars)
-        b.load(names("J", 9), self.inertia)
-        b.load(names("K", 9), self.inverse)
-        if self.mass is not None:
-            b.load(["mass"], self.mass)
-
-    def _state_rows(self, part: str) -> Rows:
-        return self.state[self.flow.space.slices[part]]
-
-    def _emit_start(self) -> None:
-        b, now = self.builder, self.now
-        b.section("start")
-        self._load_constants()
-        omega = [f"@{row}" for row in self._state_rows("omega")]
-        lines = [
-            write(now.rotation, [f"@{row}" for row in self._state_rows("R")]),
-            write(now.pi, [dot_text(names("J", 9)[3 * i : 3 * i + 3], omega) for i in XYZ]),
-        ]
-        if self.translates:
-            lines.append(write(now.position, [f"@{row}" for row in self._state_rows("x")]))
-            lines.append(write(now.momentum, [f"mass * @{row}" for row in self._state_rows("v")]))
-        b.lanes(*lines)
-        self._emit_forces(now)
-
-    def _emit_finish(self) -> None:
-        b, now = self.builder, self.now
-        b.section("finish")
-        self._load_constants()
-        lines = [write(self._state_rows("R"), [f"@{row}" for row in now.rotation]), read("p", now.pi)]
-        lines.append(write(self._state_rows("omega"), times("K", names("p"))))
-        if self.translates:
-            lines.append(write(self._state_rows("x"), [f"@{row}" for row in now.position]))
-            lines.append(write(self._state_rows("v"), [f"@{row} / mass" for row in now.momentum]))
-        b.lanes(*lines)
+    @property
+    def _gain_size(self) -> int:
+        return self.flow.rows * self.flow.control_size if self.flow.gain_varies else 0
 
     def _emit_forces(self, at: CarryRows) -> None:
         """Torque and force of the potential and the input gain at a configuration."""
+        super()._emit_forces(at)
         b, flow = self.builder, self.flow
-        potential = flow.potential
-        if not isinstance(potential, KernelPotential):
-            raise TypeError(f"{type(potential).__name__} has no kernel code")
-        slope_x, slope_r = potential.emit_gradient(b, at.position, at.rotation)
-        rows = [cross_row(at.rotation, slope_r, i) for i in XYZ]
-        b.lanes(write(at.torque, rows))
-        if self.translates:
-            b.lanes(write(at.force, [f"-@{row}" for row in slope_x]))
         if flow.gain_varies:
             if not isinstance(flow.input_gain, KernelField):
                 raise TypeError(f"{type(flow.input_gain).__name__} has no kernel code")
@@ -225,6 +112,7 @@ class RigidBodyKernel:
         b, now, new = self.builder, self.now, self.next
         b.section("step")
         self._load_constants()
+        b.load(["h", "alpha", "split"], self.scheme)
         self._emit_impulses(now, "split", damped=True)
         lines = [
             f"p{i} = @{now.pi[i]} + (1.0 - alpha) * h * @{now.torque[i]} + @{self.twist[i]}\n"
@@ -308,58 +196,3 @@ class RigidBodyKernel:
             *[f"@{old} = @{new} if v < {stop} else @{old}" for old, new in pairs],
         )
         b.emit_codes(self.newton.verdict)
-
-    def _emit_observables(self) -> Rows:
-        b = self.builder
-        b.section("observe")
-        self._load_constants()
-        sizes = {name: self.flow.observables[name] for name in self.observables}
-        observed = b.rows(sum(sizes.values()))
-        first = 0
-        for name, size in sizes.items():
-            getattr(self, f"_observe_{name}")(observed[first : first + size])
-            first += size
-        return observed
-
-    def _observe_potential_energy(self, target: Rows) -> None:
-        potential = self.flow.potential
-        if not isinstance(potential, KernelPotential):
-            raise TypeError(f"{type(potential).__name__} has no kernel code")
-        value = potential.emit_value(self.builder, self.now.position, self.now.rotation)
-        self.builder.lanes(f"@{target[0]} = @{value}")
-
-    def _observe_kinetic_energy(self, target: Rows) -> None:
-        lines = [read("p", self.now.pi)]
-        lines.append(f"t = 0.5 * ({dot_text(names('p'), [f'({text})' for text in times('K', names('p'))])})")
-        if self.translates:
-            momentum = [f"@{row}" for row in self.now.momentum]
-            lines.append(f"t = t + 0.5 * ({dot_text(momentum, momentum)}) / mass")
-        self.builder.lanes(*lines, f"@{target[0]} = t")
-
-    def _observe_energy(self, target: Rows) -> None:
-        self._observe_potential_energy(target)
-        kinetic = self.builder.rows(1)
-        self._observe_kinetic_energy(kinetic)
-        self.builder.lanes(f"@{target[0]} = @{target[0]} + @{kinetic[0]}")
-
-    def _observe_momentum(self, target: Rows) -> None:
-        now = self.now
-        lines = [read("p", now.pi)]
-        spun = [dot_text([f"@{row}" for row in now.rotation[3 * i : 3 * i + 3]], names("p")) for i in XYZ]
-        lines += [f"t{i} = {text}" for i, text in enumerate(spun)]
-        if self.translates:
-            lines += [read("x", now.position), read("g", now.momentum), cross_lines("c", "x", "g")]
-            lines.append(write(target[:3], names("g")))
-            lines.append(write(target[3:], [f"t{i} + c{i}" for i in XYZ]))
-        else:
-            lines.append(write(target, names("t")))
-        self.builder.lanes(*lines)
-
-    def _observe_orthogonality(self, target: Rows) -> None:
-        columns = [[f"@{self.now.rotation[3 * i + j]}" for i in XYZ] for j in XYZ]
-        lines = ["worst = 0.0"]
-        for i in XYZ:
-            for j in range(i + 1):
-                goal = "1.0" if i == j else "0.0"
-                lines.append(f"worst = max(worst, abs({dot_text(columns[i], columns[j])} - {goal}))")
-        self.builder.lanes(*lines, f"@{target[0]} = worst")

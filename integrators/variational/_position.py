@@ -17,7 +17,8 @@ from ._kinetic import apply
 from ._rotation import turn
 
 if TYPE_CHECKING:
-    from ._rigid_body import RigidBodyCarry, RigidBodyIntegrator
+    from ._body import RigidBodyCarry
+    from ._rigid_body import RigidBodyIntegrator
 
 
 def position_residual(

@@ -4,52 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lie import SE3, LieGroup
+from lie import LieGroup
 
 from ..kernels import KernelProgram
+from ._body import RigidBody, RigidBodyCarry, no_potential
 from ._forced import Coefficients, ForcedIntegrator
 from ._fused import compiled_turn, turn_frame
 from ._kernel import RigidBodyKernel
-from ._kinetic import KINETIC_TERMS, apply, cross
+from ._kinetic import KINETIC_TERMS, apply
 from ._position import position_residual, velocities_from_poses
-from ._slots import ArrayLike, Configuration, LinearPotential, Potential, as_inertia, as_mass
-from ._space import configuration_space, rigid_body_space
-from ._symplectic import momentum_rate, phase_derivative, step_residual
+from ._slots import ArrayLike, Configuration, as_inertia
+from ._space import configuration_space
+from ._symplectic import step_residual
 
 
-class RigidBodyCarry(NamedTuple):
-    """Working form of a rigid body's state: momenta, and forces that were already evaluated.
-
-    Attributes:
-        rotation: ``R`` ``(..., 3, 3)``.
-        pi: Body momentum ``(..., 3)``.
-        torque: Body torque of the potential ``(..., 3)``.
-        position: ``x`` ``(..., 3)``, on SE(3).
-        momentum: ``m v`` ``(..., 3)`` in the world frame, on SE(3).
-        force: World force of the potential ``(..., 3)``, on SE(3).
-        gain: Input gain ``(..., rows, m)`` where it depends on the configuration.
-    """
-
-    rotation: Tensor
-    pi: Tensor
-    torque: Tensor
-    position: Tensor | None = None
-    momentum: Tensor | None = None
-    force: Tensor | None = None
-    gain: Tensor | None = None
-
-    @property
-    def configuration(self) -> Configuration:
-        """``(R,)`` or ``(x, R)``."""
-        return (self.rotation,) if self.position is None else (self.position, self.rotation)
-
-
-class RigidBodyIntegrator(ForcedIntegrator):
+class RigidBodyIntegrator(RigidBody, ForcedIntegrator):
     """Lie group forced variational integrator of a rigid body, order 2 at ``alpha = force_split = 1/2``.
 
     One step is ``R' = R Z``, ``x' = x + R y`` with the discrete Lagrangian ``|y|^2 m / 2h`` plus a kinetic
@@ -105,24 +78,11 @@ class RigidBodyIntegrator(ForcedIntegrator):
         if kinetic not in KINETIC_TERMS:
             raise ValueError(f"kinetic: expected one of {sorted(KINETIC_TERMS)}, got {kinetic!r}")
         self.group, self.kinetic = group, KINETIC_TERMS[kinetic]
-        self.space = rigid_body_space(group)
+        self._set_group(group)
         self.configuration_space = configuration_space(group)
-        self.translates = group == SE3
-        self.rows = 6 if self.translates else 3
         self.inertia = as_inertia(inertia)
         self.mass = self._fill_mass(mass)
-        self._set_forces(potential, _no_potential, input_gain, dissipation)
-
-    def _fill_mass(self, mass: ArrayLike | nn.Module | None) -> nn.Module | None:
-        if not self.translates:
-            if mass is not None:
-                raise ValueError(
-                    "mass: expected None on SO(3), where only the inertia acts; use lie.SE3 for a moving body"
-                )
-            return None
-        if mass is None:
-            raise ValueError("mass: expected a mass in kg (or a module) on SE(3), got None")
-        return as_mass(mass, self.dtype or torch.float64)
+        self._set_forces(potential, no_potential, input_gain, dissipation)
 
     def identity_configuration(self) -> Configuration:
         """``(I,)`` or ``(0, I)`` in the dtype and on the device of the map."""
@@ -139,73 +99,8 @@ class RigidBodyIntegrator(ForcedIntegrator):
 
     def constants(self) -> Coefficients:
         """Inertia, its inverse, mass and constant matrices, from the parameters."""
-        k = super().constants()
+        k = ForcedIntegrator.constants(self)
         return replace(k, compiled=compiled_turn(self.kinetic, self.h, k.inertia, k.inverse_inertia))
-
-    def start(self, x: Tensor, constants: Coefficients) -> RigidBodyCarry:
-        """Momenta and forces of states.
-
-        Args:
-            x: States ``(..., 12)`` or ``(..., 18)``.
-            constants: What ``constants`` returned.
-
-        Returns:
-            The carry.
-        """
-        part = self.space.view(x)
-        pi = apply(constants.inertia, part["omega"])
-        if constants.mass is None:
-            return self._evaluate_forces(part["R"], pi, None, None)
-        return self._evaluate_forces(part["R"], pi, part["x"], constants.mass * part["v"])
-
-    def finish(self, carry: RigidBodyCarry, constants: Coefficients) -> Tensor:
-        """Read states out of carries.
-
-        Args:
-            carry: A carry, or carries stacked along new leading dimensions.
-            constants: What ``constants`` returned.
-
-        Returns:
-            States ``(..., 12)`` or ``(..., 18)``.
-        """
-        rotation, pi, _, x, momentum, *_ = carry
-        rotation = rotation.flatten(-2)
-        omega = apply(constants.inverse_inertia, pi)
-        if x is None or momentum is None or constants.mass is None:
-            return torch.cat((rotation, omega), dim=-1)
-        return torch.cat((x, rotation, momentum / constants.mass, omega), dim=-1)
-
-    @property
-    def observables(self) -> dict[str, int]:
-        """Names of the quantities that can be observed inside a rollout, with their number of components."""
-        scalars = ("energy", "kinetic_energy", "potential_energy", "orthogonality")
-        return dict.fromkeys(scalars, 1) | {"momentum": 6 if self.translates else 3}
-
-    def kinetic_energy(self, x: Tensor) -> Tensor:
-        """Kinetic energy ``(...)`` of states ``(..., n)``: ``omega . J omega / 2``, plus ``m |v|^2 / 2``."""
-        part = self.space.view(x)
-        energy = 0.5 * (apply(self.inertia(), part["omega"]) * part["omega"]).sum(-1)
-        return energy if self.mass is None else energy + 0.5 * self.mass() * (part["v"] * part["v"]).sum(-1)
-
-    def potential_energy(self, x: Tensor) -> Tensor:
-        """Potential energy ``(...)`` of states ``(..., n)``."""
-        part = self.space.view(x)
-        return self.potential(*([part["x"]] if self.translates else []), part["R"])
-
-    def momentum(self, x: Tensor) -> Tensor:
-        """Spatial momentum ``R J omega`` ``(..., 3)``, on SE(3) ``m v, R J omega + x x m v`` ``(..., 6)``."""
-        part = self.space.view(x)
-        angular = apply(part["R"], apply(self.inertia(), part["omega"]))
-        if self.mass is None:
-            return angular
-        linear = self.mass() * part["v"]
-        return torch.cat((linear, angular + cross(part["x"], linear)), dim=-1)
-
-    def orthogonality(self, x: Tensor) -> Tensor:
-        """Largest entry of ``|R^T R - I|`` ``(...)``."""
-        rotation = self.space.view(x)["R"]
-        identity = torch.eye(3, dtype=x.dtype, device=x.device)
-        return (rotation.mT @ rotation - identity).abs().amax((-2, -1))
 
     def position_residual(
         self, q0: Tensor, q1: Tensor, q2: Tensor, u0: Tensor | None = None, u1: Tensor | None = None
@@ -237,19 +132,6 @@ class RigidBodyIntegrator(ForcedIntegrator):
         """
         return velocities_from_poses(self, q0, q1, u0)
 
-    def phase_derivative(self, x: Tensor, control: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Derivative of one step in phase space, and the symplectic form before and after it.
-
-        Args:
-            x: States ``(..., n)``.
-            control: Inputs ``(..., m)`` held over the step.
-
-        Returns:
-            Three ``(..., 6, 6)``, on SE(3) ``(..., 12, 12)``; the step is symplectic where
-            ``D^T after D = before``.
-        """
-        return phase_derivative(self, x, control)
-
     def step_residual(self, x: Tensor, control: Tensor | None = None) -> Tensor:
         """Relative residual ``(...)`` of the step equation, from the rotation that a step makes.
 
@@ -261,17 +143,6 @@ class RigidBodyIntegrator(ForcedIntegrator):
             Numbers ``(...)``, at rounding level where the equation is solved.
         """
         return step_residual(self, x, control)
-
-    def momentum_rate(self, x: Tensor) -> Tensor:
-        """Rate of change of ``momentum`` that the potential causes.
-
-        Args:
-            x: States ``(..., n)``.
-
-        Returns:
-            Spatial torque ``(..., 3)``, on SE(3) ``(..., 6)`` preceded by the force.
-        """
-        return momentum_rate(self, x)
 
     def kernel_program(self, observables: list[str]) -> KernelProgram:
         """Code of the compiled rollout.
@@ -317,10 +188,8 @@ class RigidBodyIntegrator(ForcedIntegrator):
         self, rotation: Tensor, pi: Tensor, x: Tensor | None, momentum: Tensor | None
     ) -> RigidBodyCarry:
         """Potential forces and input gain at a configuration."""
+        torque, force = self._potential_forces(rotation, x)
         q = (rotation,) if x is None else (x, rotation)
-        slopes = self.potential.gradient(*q)
-        torque = cross(rotation, slopes[-1]).sum(-2)
-        force = None if x is None else -slopes[0]
         return RigidBodyCarry(rotation, pi, torque, x, momentum, force, self._gain_at(q))
 
     def _arrive(self, carry: RigidBodyCarry, control: Tensor | None, k: Coefficients) -> RigidBodyCarry:
@@ -359,7 +228,3 @@ class RigidBodyIntegrator(ForcedIntegrator):
         if carry.momentum is None or k.mass is None:
             return omega
         return torch.cat((apply(carry.rotation.mT, carry.momentum / k.mass), omega), dim=-1)
-
-
-def _no_potential(dtype: torch.dtype) -> Potential:
-    return LinearPotential(torch.zeros(3, 3, dtype=dtype))

@@ -12,11 +12,12 @@ from lie import SO3
 from ._kinetic import apply, cross, skew
 
 if TYPE_CHECKING:
+    from ._body import RigidBody
     from ._rigid_body import RigidBodyIntegrator
 
 
 def phase_derivative(
-    flow: RigidBodyIntegrator, x: Tensor, control: Tensor | None = None
+    flow: RigidBody, x: Tensor, control: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Derivative of one step on ``T*SO(3)`` or ``T*SE(3)``, and the symplectic form at both of its ends.
 
@@ -46,7 +47,7 @@ def phase_derivative(
         return derivative, _form(flow, states), _form(flow, arrived.detach())
 
 
-def _displace(flow: RigidBodyIntegrator, x: Tensor, delta: Tensor) -> Tensor:
+def _displace(flow: RigidBody, x: Tensor, delta: Tensor) -> Tensor:
     """State at phase-space coordinates ``delta`` around ``x``."""
     k, part, n = flow.constants(), flow.space.view(x), flow.rows
     moving = n - 3
@@ -58,7 +59,7 @@ def _displace(flow: RigidBodyIntegrator, x: Tensor, delta: Tensor) -> Tensor:
     return flow.space.pack(x=part["x"] + delta[..., :3], R=turned, v=v, omega=omega)
 
 
-def _local(flow: RigidBodyIntegrator, origin: Tensor, y: Tensor) -> Tensor:
+def _local(flow: RigidBody, origin: Tensor, y: Tensor) -> Tensor:
     """Phase-space coordinates of ``y`` around ``origin``."""
     k, base, part = flow.constants(), flow.space.view(origin), flow.space.view(y)
     eta = SO3.log(base["R"].mT @ part["R"], check=False)
@@ -68,7 +69,7 @@ def _local(flow: RigidBodyIntegrator, origin: Tensor, y: Tensor) -> Tensor:
     return torch.cat((part["x"] - base["x"], eta, k.mass * (part["v"] - base["v"]), pi), dim=-1)
 
 
-def _form(flow: RigidBodyIntegrator, x: Tensor) -> Tensor:
+def _form(flow: RigidBody, x: Tensor) -> Tensor:
     n = flow.rows
     pi = apply(flow.constants().inertia, flow.space.view(x)["omega"])
     form = torch.zeros(*x.shape[:-1], 2 * n, 2 * n, dtype=x.dtype, device=x.device)
@@ -110,7 +111,7 @@ def step_residual(flow: RigidBodyIntegrator, x: Tensor, control: Tensor | None =
         return error / a.abs().amax(-1).clamp(min=torch.finfo(x.dtype).tiny)
 
 
-def momentum_rate(flow: RigidBodyIntegrator, x: Tensor) -> Tensor:
+def momentum_rate(flow: RigidBody, x: Tensor) -> Tensor:
     """Rate of change of ``flow.momentum`` that the potential causes; zero in the direction of its symmetries.
 
     Args:
