@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from lie import SE3, LieGroup
 
 from .._flow import FlowMap
+from .._linear import apply
 from .._state import StateSpace
 from ._forced import Coefficients
-from ._kinetic import apply, cross
+from ._kinetic import cross
 from ._slots import ArrayLike, Configuration, LinearPotential, Potential, as_mass
 from ._space import rigid_body_space
 from ._symplectic import momentum_rate, phase_derivative

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from .._flow import FlowMap
+from .._linear import apply, solve
 from .._status import report
 from ._fused import CompiledTurn
-from ._kinetic import apply, solve
 from ._slots import ArrayLike, Configuration, Potential, as_matrix, as_potential, takes_configuration
 
 
@@ -162,6 +162,11 @@ class ForcedIntegrator(FlowMap):
         """2 for the symmetric choice of ``alpha`` and ``force_split``, else 1."""
         symmetric = self.alpha == 0.5 and (self.force_split == 0.5 or not self.forced)
         return 2 if symmetric else 1
+
+    @property
+    def symmetric(self) -> bool:  # type: ignore[override]
+        """Whether the step with ``-h`` is the inverse, as for ``alpha = force_split = 1/2``."""
+        return self.order == 2
 
     @property
     def reversible(self) -> bool:  # type: ignore[override]

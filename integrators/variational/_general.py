@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from lie import MatrixLieGroup
 
+from .._linear import apply
 from .._state import Part, StateSpace, vector
 from ._forced import Coefficients, ForcedIntegrator
 from ._group_kinetic import GroupKinetic
 from ._implicit import solve_implicitly
-from ._kinetic import apply
 from ._slots import ArrayLike, Configuration, LinearPotential, as_inertia
 
 

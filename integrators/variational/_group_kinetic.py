@@ -7,7 +7,8 @@ from torch import Tensor
 
 from lie import MatrixLieGroup
 
-from ._kinetic import DiscreteKinetic, apply
+from .._linear import apply
+from ._kinetic import DiscreteKinetic
 
 RETRACTIONS = ("cayley", "exp")
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._linear import solve
 from .._status import Status
-from ._kinetic import DiscreteKinetic, solve
+from ._kinetic import DiscreteKinetic
 from ._newton import PLAIN_ITERATIONS, classify, solve_step
 
 

@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from .._linear import apply
+
 cross = torch.linalg.cross
 
 
@@ -26,41 +28,6 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
         Numbers ``(..., 1)``.
     """
     return (a * b).sum(-1, keepdim=True)
-
-
-def apply(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Matrix times vector, one matrix for all or one for each.
-
-    Args:
-        matrix: ``(n, n)`` or ``(..., n, n)``.
-        vector: ``(..., n)``.
-
-    Returns:
-        ``(..., n)``.
-    """
-    if matrix.ndim == 2:
-        return vector @ matrix.mT
-    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
-
-
-def solve(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Solve small linear systems, one matrix for all right sides or one for each.
-
-    By the inverse and one step of refinement: the forward derivatives of ``torch.linalg.solve`` under nested
-    ``vmap`` are wrong up to torch 2.13 at least.
-
-    Args:
-        matrix: ``(n, n)`` or ``(..., n, n)``.
-        vector: ``(..., n)``.
-
-    Returns:
-        ``(..., n)``; not finite where the matrix is singular.
-    """
-    if matrix.ndim == 2:
-        return vector @ torch.linalg.inv_ex(matrix)[0].mT
-    inverse = torch.linalg.inv_ex(matrix)[0]
-    x = apply(inverse, vector)
-    return x + apply(inverse, vector - apply(matrix, x))
 
 
 def skew(a: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._linear import solve
 from .._status import Status
-from ._kinetic import DiscreteKinetic, TraceKinetic, dot, solve
+from ._kinetic import DiscreteKinetic, TraceKinetic, dot
 
 PLAIN_ITERATIONS = 8
 DAMPED_ITERATIONS = 60

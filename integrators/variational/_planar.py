@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .._linear import apply
 from .._state import StateSpace, vector
 from .._status import Status
 from ._forced import Coefficients, ForcedIntegrator
-from ._kinetic import apply
 from ._newton import COMFORTABLE_ANGLE
 from ._slots import ArrayLike, Configuration, FunctionPotential, Potential, as_mass, as_moment
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from lie import SO3
 
 from .._flow import FlowMap
+from .._linear import apply
 from .._state import StateSpace
 from ._forced import Coefficients
-from ._kinetic import apply
 from ._rotation import turn
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from lie import LieGroup
 
+from .._linear import apply
 from ..kernels import KernelProgram
 from ._body import RigidBody, RigidBodyCarry, no_potential
 from ._forced import Coefficients, ForcedIntegrator
 from ._fused import compiled_turn, turn_frame
 from ._kernel import RigidBodyKernel
-from ._kinetic import KINETIC_TERMS, apply
+from ._kinetic import KINETIC_TERMS
 from ._position import position_residual, velocities_from_poses
 from ._slots import ArrayLike, Configuration, as_inertia
 from ._space import configuration_space

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lie import SO3
 
-from ._kinetic import apply, cross, skew
+from .._linear import apply
+from ._kinetic import cross, skew
 
 if TYPE_CHECKING:
     from ._body import RigidBody

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from integrators import Status
+from integrators._linear import apply, solve
 from integrators.variational._implicit import solve_implicitly
-from integrators.variational._kinetic import KINETIC_TERMS, DiscreteKinetic, apply, skew, solve
+from integrators.variational._kinetic import KINETIC_TERMS, DiscreteKinetic, skew
 from integrators.variational._newton import solve_step
 
 from ._bodies import DOUBLE, FREE_INERTIA, FULL_INERTIA, draws
