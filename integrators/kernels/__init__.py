@@ -1,17 +1,13 @@
 """Generated Numba kernels: assembly of source text, compilation and the rollout loop."""
 
 from ._builder import KernelBuilder, KernelField, KernelPotential, Rows, lane_text
+from ._cache import cache_folder, load_kernel, load_source
 from ._device import device_functions
-from ._driver import (
-    BLOCK_LANES,
-    KernelProgram,
-    cache_folder,
-    load_kernel,
-    load_source,
-    module_source,
-)
 from ._linear import emit_linear_solve
 from ._mlp import ACTIVATIONS, EmittedLayers, Layers
+from ._module import module_source
+from ._network import KernelNetwork, emit_network
+from ._program import BLOCK_LANES, KernelProgram
 
 __all__ = [
     "ACTIVATIONS",
@@ -19,6 +15,7 @@ __all__ = [
     "EmittedLayers",
     "KernelBuilder",
     "KernelField",
+    "KernelNetwork",
     "KernelPotential",
     "KernelProgram",
     "Layers",
@@ -26,6 +23,7 @@ __all__ = [
     "cache_folder",
     "device_functions",
     "emit_linear_solve",
+    "emit_network",
     "lane_text",
     "load_kernel",
     "load_source",

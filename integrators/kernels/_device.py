@@ -9,7 +9,7 @@ import torch
 
 from lie import device
 
-from ._driver import load_source
+from ._cache import load_source
 from ._flatten import function_text
 
 _HEAD = (

@@ -1,0 +1,185 @@
+"""Programs made of the programs of several flow maps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ._builder import KernelBuilder, Rows
+from ._program import KernelProgram
+
+FAILED = 2.0
+"""The least status that stops a trajectory."""
+
+
+@dataclass
+class Stage:
+    """One map of a composition.
+
+    Attributes:
+        program: Its code.
+        joined: Whether it takes over the carry of the map before it as it is; if not, the state is read out
+            and the carry built anew.
+        takes_control: Whether it takes the inputs of the composition.
+    """
+
+    program: KernelProgram
+    joined: bool
+    takes_control: bool
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A stage whose functions have been written: how they are called, and where its numbers are."""
+
+    stage: Stage
+    key: str
+    offset: str
+
+    def call(self, section: str, offset: str = "", extra: str = "") -> str:
+        return f"{section}_{self.key}(A, P[{offset or self.offset}:]{extra})"
+
+
+def compose_programs(
+    stages: Sequence[Stage],
+    closed: bool,
+    control_size: int,
+    observe: Callable[[KernelBuilder, Rows], Rows] | None = None,
+) -> KernelProgram:
+    """Write a program that runs others one after another.
+
+    Maps of one kind differ in their numbers alone, so their code is written once, as functions that are given
+    the place of their numbers, and successive ones become one loop. The maps share one work array: what a map
+    has to remember is in its carry, and the carry of the first is the carry of the whole.
+
+    Args:
+        stages: The maps in the order of application; the first one's program holds the observed values.
+        closed: Whether the first map can take over the carry of the last as it is.
+        control_size: Number of inputs of the composition.
+        observe: Writes observed values from the rows of the state and returns their rows; without it the
+            section of the first program is used.
+
+    Returns:
+        The program.
+    """
+    b = KernelBuilder()
+    first = stages[0].program
+    b.row_count = max(stage.program.builder.row_count for stage in stages)
+    control = b.rows(control_size)
+    can_fail = any(s.program.checked or s.program.verdict_row is not None for s in stages)
+    verdict = b.rows(1)[0] if can_fail else None
+    parts = [_define(b, stage) for stage in stages]
+    size = first.state_size
+    b.section("start")
+    b.line(parts[0].call("start"))
+    b.section("step")
+    for k, run in enumerate(_runs(parts)):
+        if k and not run[0].stage.joined:
+            _hand_over(b, before, run[0])
+        _write_run(b, run, control, verdict)
+        before = run[-1]
+    if not closed:
+        _hand_over(b, before, parts[0])
+    b.section("finish")
+    b.line(parts[0].call("finish"))
+    b.section("observe")
+    state = list(range(first.state_row, first.state_row + size))
+    if observe is None:
+        b.line(f"observe_{_write_observe(b, first)}(A, P[{parts[0].offset}:])")
+        observed_row, observed_size = first.observed_row, first.observed_size
+    else:
+        b.line(parts[0].call("finish"))
+        observed = observe(b, state)
+        observed_row, observed_size = (observed[0] if observed else 0), len(observed)
+    return KernelProgram(
+        b,
+        carry_size=first.carry_size,
+        state_row=first.state_row,
+        state_size=size,
+        control_row=control[0] if control else first.state_row,
+        observed_row=observed_row,
+        observed_size=observed_size,
+        checked=False,
+        verdict_row=verdict,
+    )
+
+
+def _define(b: KernelBuilder, stage: Stage) -> _Part:
+    """Add the functions of a stage, unless others have written the same, and its numbers."""
+    program = stage.program
+    own = program.builder
+    arguments = "A, P, code" if program.checked else "A, P"
+    texts = [own.function("start", "A, P"), own.function("step", arguments), own.function("finish", "A, P")]
+    key = _key([*own.functions, *texts])
+    b.functions |= own.functions
+    for name, text in zip(("start", "step", "finish"), texts, strict=True):
+        b.functions.setdefault(f"{name}_{key}", text.replace(f"def {name}(", f"def {name}_{key}(", 1))
+    offset = b.parameter_count
+    for value in own.parameters:
+        b.parameter(value)
+    return _Part(stage, key, str(offset))
+
+
+def _write_observe(b: KernelBuilder, program: KernelProgram) -> str:
+    text = program.builder.function("observe", "A, P")
+    key = _key([*program.builder.functions, text])
+    b.functions.setdefault(f"observe_{key}", text.replace("def observe(", f"def observe_{key}(", 1))
+    return key
+
+
+def _key(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\n\n".join(texts).encode()).hexdigest()[:12]
+
+
+def _runs(parts: Sequence[_Part]) -> list[list[_Part]]:
+    """Successive parts of one kind that hand on their carries."""
+    runs: list[list[_Part]] = []
+    for part in parts:
+        last = runs[-1][-1] if runs else None
+        same = last is not None and last.key == part.key and part.stage.joined
+        if same and last is not None and last.stage.takes_control == part.stage.takes_control:
+            runs[-1].append(part)
+        else:
+            runs.append([part])
+    return runs
+
+
+def _write_run(b: KernelBuilder, run: list[_Part], control: Rows, verdict: int | None) -> None:
+    """Steps of one kind, in a loop where there are several."""
+    part = run[0]
+    program = part.stage.program
+    if part.stage.takes_control:
+        b.lanes(*[f"@{program.control_row + k} = @{row}" for k, row in enumerate(control)])
+    if len(run) == 1:
+        _write_step(b, part, "", verdict)
+        return
+    width = program.builder.parameter_count
+    with b.loop(f"for stage in range({len(run)}):"):
+        _write_step(b, part, f"{part.offset} + stage * {width}", verdict)
+
+
+def _write_step(b: KernelBuilder, part: _Part, offset: str, verdict: int | None) -> None:
+    """One step; what failed first in a lane stays its verdict."""
+    program = part.stage.program
+    if program.checked:
+        b.line(part.call("step", offset, f", A[{verdict} * L:]"))
+        return
+    own = program.verdict_row
+    if own is not None:
+        b.lanes(f"@{own} = 0.0")
+    b.line(part.call("step", offset))
+    if own is not None:
+        b.lanes(f"@{verdict} = @{verdict} if @{verdict} >= {FAILED} else max(@{verdict}, @{own})")
+
+
+def _hand_over(b: KernelBuilder, before: _Part, after: _Part) -> None:
+    """Read the state out of one carry and build the next from it."""
+    b.line(before.call("finish"))
+    source, target = before.stage.program.state_row, after.stage.program.state_row
+    order = range(before.stage.program.state_size)
+    steps = list(order) if target < source else list(reversed(order))
+    if source != target:
+        for k in steps:
+            b.lanes(f"@{target + k} = @{source + k}", join=True)
+    b.line(after.call("start"))

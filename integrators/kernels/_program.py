@@ -1,0 +1,103 @@
+"""The code of a flow map as a module that rolls it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._status import Status
+from ._builder import KernelBuilder
+from ._lane_text import NO_VERDICT_TEXT, ROWS_TEXT, VERDICT_TEXT, split
+from ._loop_text import CHECKED_BLOCK, CHUNK, CHUNK_OF_STEPS, DRIVERS, PLAIN_BLOCK
+from ._module import module_source
+
+BLOCK_LANES = 32
+_MAP = ("start", "step", "finish", "observe")
+_SMALL = (
+    "read_rows",
+    "write_rows",
+    "load_controls",
+    "record",
+    "clear_verdict",
+    "read_verdict",
+    "worst_verdict",
+    "finite_lanes",
+    "run_chunk",
+)
+
+
+@dataclass
+class KernelProgram:
+    """The code of a flow map, ready to be compiled.
+
+    Attributes:
+        builder: Holds the sections ``start``, ``step``, ``finish`` and ``observe``.
+        carry_size: Number of leading rows that hold the carry.
+        state_row: First row of the state that ``finish`` writes and ``start`` reads.
+        state_size: Number of entries of a state.
+        control_row: First row of the controls.
+        observed_row: First row of the observed values.
+        observed_size: Their number.
+        checked: Whether ``step`` itself finds the codes of the lanes and keeps the last good state, as an
+            implicit step does. If not, blocks of steps run without a look, and one that ends in numbers that
+            are not finite, or with a verdict, is run again step by step.
+        verdict_row: Where ``checked`` is not set, a row in which ``step`` leaves the largest ``Status`` of
+            each lane since it was cleared; ``None`` for steps that cannot fail.
+    """
+
+    builder: KernelBuilder
+    carry_size: int
+    state_row: int
+    state_size: int
+    control_row: int
+    observed_row: int
+    observed_size: int
+    checked: bool = True
+    verdict_row: int | None = None
+
+    def source(self, lanes: int) -> str:
+        """Text of the module.
+
+        Args:
+            lanes: Number of trajectories in a block.
+
+        Returns:
+            Python source.
+        """
+        functions = [*self.map_functions(), *self._loop()]
+        inlined = _SMALL if self.checked else (*_MAP, *_SMALL)
+        return module_source(functions, lanes, self.builder.row_count, inlined, self.constants())
+
+    def constants(self) -> dict[str, object]:
+        """What the functions of the map and of the loop read as constants, by name."""
+        return {
+            "CARRY": self.carry_size,
+            "STATE": self.state_row,
+            "STATE_SIZE": self.state_size,
+            "CONTROL": self.control_row,
+            "OBSERVED": self.observed_row,
+            "OBSERVED_SIZE": self.observed_size,
+            "VERDICT": self.verdict_row,
+            "CHUNK": CHUNK,
+            "LARGEST": 1e300,
+            "NON_FINITE": int(Status.NON_FINITE),
+        }
+
+    def map_functions(self) -> list[str]:
+        """Text of the functions of the map on one block, which every target has."""
+        b = self.builder
+        step = b.function("step", "A, P, code", "worst") if self.checked else b.function("step", "A, P")
+        verdict = NO_VERDICT_TEXT if self.verdict_row is None else VERDICT_TEXT
+        return [
+            *b.functions.values(),
+            b.function("start", "A, P"),
+            step,
+            b.function("finish", "A, P"),
+            b.function("observe", "A, P"),
+            *([] if self.checked else split(verdict)),
+            *split(ROWS_TEXT),
+        ]
+
+    def _loop(self) -> list[str]:
+        """Text of the loop on the CPU."""
+        block = [CHECKED_BLOCK] if self.checked else [CHUNK_OF_STEPS, PLAIN_BLOCK]
+        return [function for text in (*block, DRIVERS) for function in split(text)]
