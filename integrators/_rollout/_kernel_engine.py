@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from types import ModuleType
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ..kernels import BLOCK_LANES, KernelProgram, load_kernel
+from ..kernels import KernelProgram, load_kernel
 from ._controls import Controls
 
 PARALLEL_WORK = 100_000
@@ -25,6 +27,7 @@ class KernelEngine:
     """Moves a batch in float64 inside a generated kernel."""
 
     backend = "numba"
+    device = torch.device("cpu")
 
     def __init__(
         self, program: KernelProgram, x: Tensor, controls: Controls, steps: int, parallel: bool | None
@@ -42,7 +45,7 @@ class KernelEngine:
             RuntimeError: If ``parallel`` is asked for in a forked process.
         """
         count = x.shape[0]
-        lanes = 1 if count == 1 else BLOCK_LANES
+        lanes = program.lanes(count)
         if parallel and forked():
             raise RuntimeError(
                 "parallel: a parallel kernel cannot run in a forked process; pass parallel=False, or start"
@@ -51,14 +54,28 @@ class KernelEngine:
             )
         if parallel is None:
             parallel = count > lanes and count * steps >= PARALLEL_WORK and not forked()
-        self.parallel, self.program, self.controls = parallel, program, controls
-        self.kernel = load_kernel(program, lanes)
+        self.parallel, self.lanes = parallel, lanes
+        self._start(program, x, controls)
+
+    def _start(self, program: KernelProgram, x: Tensor, controls: Controls) -> None:
+        count = x.shape[0]
+        self.program, self.controls = program, controls
+        self.kernel = self._load()
         self.parameters = program.builder.flat_parameters()
         self.done = 0
         self.carry = np.zeros((count, program.carry_size))
         self.codes = np.zeros(count, dtype=np.int8)
         self.failed_at = np.full(count, -1, dtype=np.int64)
-        self.kernel.start_all(np.ascontiguousarray(x.numpy(), dtype=np.float64), self.parameters, self.carry)
+        states = np.ascontiguousarray(x.cpu().numpy(), dtype=np.float64)
+        self._call("start_all", states, self.parameters, self.carry)
+
+    def _load(self) -> ModuleType:
+        """Compile the program."""
+        return load_kernel(self.program, self.lanes)
+
+    def _call(self, name: str, *arguments: np.ndarray | int) -> None:
+        """Run a function of the module; it changes arrays in place."""
+        getattr(self.kernel, name)(*arguments)
 
     def advance(self, steps: int, stride: int, observe_stride: int) -> tuple[np.ndarray, np.ndarray]:
         """Move on and read states and observables at the multiples of two strides.
@@ -83,9 +100,9 @@ class KernelEngine:
         )  # fmt: skip
         if self.parallel:
             with _one_parallel_call:
-                self.kernel.run_parallel(*arguments)
+                self._call("run_parallel", *arguments)
         else:
-            self.kernel.run_serial(*arguments)
+            self._call("run_serial", *arguments)
         self.done = end
         return states, observed
 
@@ -93,7 +110,7 @@ class KernelEngine:
         """Present states ``(batch size, n)`` and observables ``(batch size, k)``."""
         states = np.empty((len(self.carry), self.program.state_size))
         observed = np.empty((len(self.carry), self.program.observed_size))
-        self.kernel.read_all(self.carry, self.parameters, states, observed)
+        self._call("read_all", self.carry, self.parameters, states, observed)
         return states, observed
 
     def save(self) -> dict[str, np.ndarray]:

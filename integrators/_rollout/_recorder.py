@@ -89,7 +89,7 @@ class Recorder:
         observations: dict[str, Tensor] = {}
         if isinstance(engine, KernelEngine):
             raw, observed = engine.advance(steps, self.stride, plan.observe_every if self.inside else 0)
-            states = torch.from_numpy(raw).to(plan.dtype)
+            states = torch.from_numpy(raw).to(engine.device, plan.dtype)
             if self.inside:
                 observations = self._split(observed)
         else:
@@ -104,7 +104,7 @@ class Recorder:
     def final(self) -> Tensor:
         """Present states ``(batch size, n)``."""
         if isinstance(self.engine, KernelEngine):
-            return torch.from_numpy(self.engine.read()[0]).to(self.plan.dtype)
+            return torch.from_numpy(self.engine.read()[0]).to(self.engine.device, self.plan.dtype)
         return self.engine.read()
 
     def _pick(self, done: int, every: int) -> slice:
@@ -115,9 +115,10 @@ class Recorder:
     def _split(self, observed: np.ndarray) -> dict[str, Tensor]:
         """Cut the kernel's observations by name."""
         columns, column = {}, 0
+        device = self.engine.device if isinstance(self.engine, KernelEngine) else torch.device("cpu")
         for own, size in own_observables(self.observers):
             values = observed[..., column] if size == 1 else observed[..., column : column + size]
-            columns[own] = torch.from_numpy(np.ascontiguousarray(values)).to(self.plan.dtype)
+            columns[own] = torch.from_numpy(np.ascontiguousarray(values)).to(device, self.plan.dtype)
             column += size
         return {observer.name: columns[observer.own] for observer in self.inside if observer.own}
 
@@ -129,13 +130,13 @@ def inside_kernel(backend: str, observers: Sequence[Observer]) -> list[Observer]
     """The observers that a compiled kernel evaluates itself.
 
     Args:
-        backend: ``"torch"`` or ``"numba"``.
+        backend: ``"torch"``, ``"numba"`` or ``"cuda"``.
         observers: All observers.
 
     Returns:
-        Those which are the map's own, on ``"numba"``.
+        Those which are the map's own, unless the backend is ``"torch"``.
     """
-    return [o for o in observers if o.own is not None] if backend == "numba" else []
+    return [] if backend == "torch" else [o for o in observers if o.own is not None]
 
 
 def own_observables(observers: Sequence[Observer]) -> list[tuple[str, int]]:

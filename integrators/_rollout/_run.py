@@ -16,6 +16,7 @@ from .._flow import FlowMap
 from ..kernels import KernelProgram
 from ._backend import choose_program
 from ._controls import Controls, Feedback, resolve_controls
+from ._cuda_engine import CudaEngine
 from ._identity import describe_run
 from ._kernel_engine import KernelEngine
 from ._load import load_rollout
@@ -74,7 +75,8 @@ def rollout(
             The map's own observables, by name or as bound methods, are evaluated inside the compiled loop.
         observe_every: Steps between observations; ``every`` by default.
         backend: ``"numba"`` for a compiled kernel, which computes in float64 whatever the dtype of ``x0``;
-            ``"torch"``; or ``"auto"`` for the kernel where there is one and ``x0`` is on the CPU.
+            ``"cuda"`` for the same on an NVIDIA GPU, one thread for each trajectory (extra ``cuda``);
+            ``"torch"``; or ``"auto"`` for the kernel where there is one, on the device of ``x0``.
         parallel: Whether the kernel uses all cores; by default for large batches, outside forked processes.
         file: An HDF5 file to which samples and checkpoints are written while the run goes on. A run that is
             killed or stopped by a full disk keeps what it has (``load_rollout`` reads it).
@@ -101,8 +103,8 @@ def rollout(
             )
         return run_shards(rollout, executor, flow, flat(x0), inputs, observers, plan, backend)
     with torch.no_grad():
-        program = choose_program(flow, x0, inputs, observers, steps, backend)
-        recorder = start(flow, x0, inputs, observers, plan, program, parallel)
+        program, target = choose_program(flow, x0, inputs, observers, steps, backend)
+        recorder = start(flow, x0, inputs, observers, plan, program, target, parallel)
         if file is not None:
             path = Path(file)
             run = describe_run(flow, x0, inputs, observers, plan, recorder.engine.backend)
@@ -197,6 +199,7 @@ def start(
     observers: list[Observer],
     plan: Plan,
     program: KernelProgram | None,
+    target: str,
     parallel: bool | None,
 ) -> Recorder:
     """Put the initial states into an engine.
@@ -208,6 +211,7 @@ def start(
         observers: What is followed.
         plan: What is kept.
         program: The kernel, or ``None`` for torch.
+        target: ``"cuda"`` for a kernel on a GPU.
         parallel: Whether the kernel uses all cores.
 
     Returns:
@@ -216,6 +220,8 @@ def start(
     engine: TorchEngine | KernelEngine
     if program is None:
         engine = TorchEngine(flow, flat(x0), controls, plan.batch)
+    elif target == "cuda":
+        engine = CudaEngine(program, flat(x0), controls)
     else:
         engine = KernelEngine(program, flat(x0), controls, plan.steps, parallel)
     return Recorder(engine, observers, plan)

@@ -2,6 +2,7 @@
 
 from ._builder import KernelBuilder, KernelField, KernelPotential, Rows, lane_text
 from ._cache import cache_folder, load_kernel, load_source
+from ._cuda import cuda_source, load_cuda_kernel
 from ._device import device_functions
 from ._linear import emit_linear_solve
 from ._mlp import ACTIVATIONS, EmittedLayers, Layers
@@ -21,10 +22,12 @@ __all__ = [
     "Layers",
     "Rows",
     "cache_folder",
+    "cuda_source",
     "device_functions",
     "emit_linear_solve",
     "emit_network",
     "lane_text",
+    "load_cuda_kernel",
     "load_kernel",
     "load_source",
     "module_source",

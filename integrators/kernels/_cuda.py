@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import ModuleType
 
 from ._cache import load_source
@@ -36,14 +35,14 @@ def hyperbolic_tangent(x):
 
 
 def logistic(x):
-    return ONE / (ONE + math.exp(-x))
+    return 1.0 / (1.0 + math.exp(-x))
 """
 """The device has functions of its own; the CPU's are written for vectors."""
 
 _CLEARED = """
 def cleared(A, size):
     for i in range(size):
-        A[i] = ZERO
+        A[i] = 0.0
 """
 
 _KERNELS = """
@@ -69,7 +68,7 @@ def read_all(C, P, X, O):
         write_rows(A, OBSERVED, OBSERVED_SIZE, O, i, 1)
 
 
-def run(C, P, U, done, steps, stride, X, observe_stride, O, codes, failed_at):
+def run_serial(C, P, U, done, steps, stride, X, observe_stride, O, codes, failed_at):
     i = cuda.grid(1)
     if i < C.shape[0]:
         A = cuda.local.array(ROWS, FLOAT)
@@ -103,7 +102,7 @@ _LOOK_AFTER_PLAIN = """
 def step_and_look(A, P, code):
     clear_verdict(A)
     step(A, P)
-    size = ZERO
+    size = 0.0
     for r in range(CARRY):
         size += abs(A[r])
     found = read_verdict(A, 0)
@@ -112,3 +111,37 @@ def step_and_look(A, P, code):
     if found > code[0]:
         code[0] = found
 """
+
+
+CHANGED = {"start_all": (2,), "read_all": (2, 3), "run_serial": (0, 6, 8, 9, 10)}
+"""Places of the arguments that a kernel writes to, by its name."""
+
+
+def cuda_source(program: KernelProgram) -> str:
+    """Text of the module.
+
+    Args:
+        program: The code of the map.
+
+    Returns:
+        Python source with the kernels ``start_all``, ``run_serial`` and ``read_all``, which take the
+        arguments of the functions of these names on the CPU.
+    """
+    look = _LOOK_AFTER_CHECKED if program.checked else _LOOK_AFTER_PLAIN
+    functions = [*split(_ELEMENTARY), *program.map_functions(), *split(_CLEARED), *split(look)]
+    constants = {"L": 1, "ROWS": max(program.builder.row_count, 1), "FLOAT": "np.float64"}
+    assigned = "\n".join(f"{name} = {value}" for name, value in (constants | program.constants()).items())
+    texts = [_DEVICE + text for text in functions] + [_KERNEL + text for text in split(_KERNELS)]
+    return "\n\n\n".join([f"{_HEAD}\n{assigned}", *texts]) + "\n"
+
+
+def load_cuda_kernel(program: KernelProgram) -> ModuleType:
+    """Import the CUDA kernels of a flow map; they are compiled when they are called.
+
+    Args:
+        program: The code of the map.
+
+    Returns:
+        The module, see ``cuda_source``.
+    """
+    return load_source(cuda_source(program))
