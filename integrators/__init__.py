@@ -41,7 +41,14 @@ from .splitting import (
     Yoshida6,
     Yoshida8,
 )
-from .systems import Hamiltonian, HamiltonianSystem, PoissonSystem, SkewGradientSystem, VectorField
+from .systems import (
+    ConstrainedHamiltonian,
+    Hamiltonian,
+    HamiltonianSystem,
+    PoissonSystem,
+    SkewGradientSystem,
+    VectorField,
+)
 from .variational import (
     ConstantInertia,
     FunctionPotential,
@@ -68,6 +75,7 @@ __all__ = [
     "BlanesMoanS10",
     "Certificate",
     "ConstantInertia",
+    "ConstrainedHamiltonian",
     "Drift",
     "FlowMap",
     "FunctionPotential",

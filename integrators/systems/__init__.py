@@ -1,5 +1,6 @@
 """Systems to integrate: from a symbolic expression, for torch and for kernels."""
 
+from ._constrained import ConstrainedHamiltonian
 from ._hamiltonian import Hamiltonian
 from ._poisson import PoissonSystem
 from ._skew_gradient import SkewGradientSystem
@@ -8,6 +9,7 @@ from ._system import HamiltonianSystem, System
 from ._vector_field import VectorField
 
 __all__ = [
+    "ConstrainedHamiltonian",
     "Hamiltonian",
     "HamiltonianSystem",
     "PoissonSystem",

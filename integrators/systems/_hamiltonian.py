@@ -10,15 +10,11 @@ from torch import Tensor
 
 from .._state import Part, StateSpace, vector
 from ..kernels import KernelBuilder, Rows
+from ._coordinates import Names, coordinate_pairs, hint
 from ._function import SymbolicFunction
-from ._parse import Expression, as_symbols, numbered, parse, require_known
+from ._parse import Expression, as_symbols, parse, require_known
 from ._symbolic import TIME, SymbolicSystem, parse_invariants
 from ._system import HamiltonianSystem
-
-_HINT = (
-    "name positions q1, q2, ... and momenta p1, p2, ..., or pass positions= and momenta=; "
-    'give the others values with parameters={"name": value}'
-)
 
 
 class Hamiltonian(SymbolicSystem, HamiltonianSystem):
@@ -41,8 +37,8 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         self,
         expression: Expression,
         parameters: Mapping[str, float | Tensor] | None = None,
-        positions: str | Sequence[str | sympy.Symbol] | None = None,
-        momenta: str | Sequence[str | sympy.Symbol] | None = None,
+        positions: Names | None = None,
+        momenta: Names | None = None,
         invariants: Mapping[str, Expression | Sequence[Expression]] | None = None,
         units: tuple[str, str] = ("1", "1"),
         dtype: torch.dtype = torch.float64,
@@ -67,20 +63,12 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         given = dict(parameters or {})
         symbols = self.expression.free_symbols
         named = as_symbols(list(given))
-        self.positions = numbered("q", symbols - set(named)) if positions is None else as_symbols(positions)
-        self.momenta = numbered("p", symbols - set(named)) if momenta is None else as_symbols(momenta)
-        if positions is None and momenta is None:
-            self._complete()
-        if not self.momenta or len(self.positions) != len(self.momenta):
-            raise ValueError(
-                f"expression: expected as many positions as momenta, got {_names(self.positions)} and "
-                f"{_names(self.momenta)} in {self.expression}; {_HINT}"
-            )
+        self.positions, self.momenta = coordinate_pairs([self.expression], named, positions, momenta)
         quantities = parse_invariants(invariants)
         known = [*self.positions, *self.momenta, TIME, *named]
         checked = {"expression": self.expression}
         checked |= {f"invariants[{n!r}]": e for n, es in quantities.items() for e in es}
-        require_known(checked, known, _HINT)
+        require_known(checked, known, hint())
         self.degrees = len(self.positions)
         self.timed = TIME in symbols
         self._set_values(given, dtype)
@@ -89,13 +77,6 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         self.space = StateSpace(
             vector("q", self.degrees, unit=units[0]), vector("p", self.degrees, unit=units[1]), *clock
         )
-
-    def _complete(self) -> None:
-        """Add cyclic positions and absent momenta: p1, p2 and q2 alone make q1, q2."""
-        stems = {s.name[1:] for s in (*self.positions, *self.momenta)}
-        order = sorted(stems, key=lambda stem: int(stem.strip("_") or 0))
-        self.positions = as_symbols([f"q{stem}" for stem in order])
-        self.momenta = as_symbols([f"p{stem}" for stem in order])
 
     def _derive(self, quantities: Mapping[str, list[sympy.Expr]]) -> None:
         h, q, p = self.expression, self.positions, self.momenta
@@ -152,7 +133,3 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
     def extra_repr(self) -> str:
         """Show the expression."""
         return str(self.expression)
-
-
-def _names(symbols: Sequence[sympy.Symbol]) -> str:
-    return "(" + ", ".join(s.name for s in symbols) + ")"

@@ -30,7 +30,7 @@ class PoissonSystem(SymbolicSystem, SkewGradientSystem):
     """A Poisson system ``x' = B(x) grad H(x)`` from expressions, for torch and for kernels.
 
     ``B`` is skew and satisfies the Jacobi identity, ``sum_l (dB_ij/dx_l B_lk + cyclic) = 0`` for all
-    ``i, j, k``, which is checked. Casimirs, with ``B grad C = 0``, are checked too and become invariants. With
+    ``i, j, k``, which is checked. Casimirs, ``B grad C = 0``, are checked too and become invariants. With
     a ``dissipation`` the system is ``x' = (B - D) grad H``, whose energy falls.
 
     Source: Hairer, Lubich, Wanner, Geometric Numerical Integration, 2nd ed. 2006, VII.2.
