@@ -1,13 +1,24 @@
 """Flow maps: structure-preserving integrators, compiled rollouts and diagnostics."""
 
 from . import zoo
-from ._certificate import Certificate, Drift, MomentumDrift, certify, measure_drift
+from ._certificate import (
+    Certificate,
+    Drift,
+    Growth,
+    InvariantDrift,
+    MomentumDrift,
+    certify,
+    measure_drift,
+    measure_growth,
+    modified_energy,
+)
 from ._flow import FlowMap
 from ._fused import fused
 from ._plain import runs_plainly
 from ._rollout import Rollout, load_rollout, rollout
 from ._state import Part, StateSpace, vector
 from ._status import LargeStepWarning, Status, StepError
+from .lie_group import RigidBodySplitting
 from .runge_kutta import (
     Gauss2,
     Gauss4,
@@ -45,7 +56,11 @@ from .systems import (
     ConstrainedHamiltonian,
     Hamiltonian,
     HamiltonianSystem,
+    MechanicalSystem,
+    ModuleField,
+    ModuleHamiltonian,
     PoissonSystem,
+    SeparableModules,
     SkewGradientSystem,
     VectorField,
 )
@@ -84,10 +99,12 @@ __all__ = [
     "Gauss6",
     "GaussLegendre",
     "GroupVariationalIntegrator",
+    "Growth",
     "Hamiltonian",
     "HamiltonianSystem",
     "ImplicitMidpoint",
     "Inertia",
+    "InvariantDrift",
     "KahanLi6",
     "KahanLi8",
     "LargeStepWarning",
@@ -95,6 +112,9 @@ __all__ = [
     "LooseToleranceWarning",
     "McLachlan4",
     "McLachlanAtela4",
+    "MechanicalSystem",
+    "ModuleField",
+    "ModuleHamiltonian",
     "MomentumDrift",
     "Part",
     "PlanarIntegrator",
@@ -102,9 +122,11 @@ __all__ = [
     "PositionForm",
     "Potential",
     "RigidBodyIntegrator",
+    "RigidBodySplitting",
     "Rollout",
     "Ruth3",
     "Scheme",
+    "SeparableModules",
     "SkewGradientSystem",
     "SofroniouSpaletta10",
     "Splitting",
@@ -125,6 +147,8 @@ __all__ = [
     "fused",
     "load_rollout",
     "measure_drift",
+    "measure_growth",
+    "modified_energy",
     "rigid_body_space",
     "rollout",
     "runs_plainly",

@@ -2,6 +2,9 @@
 
 from ._constrained import ConstrainedHamiltonian
 from ._hamiltonian import Hamiltonian
+from ._mechanical import MechanicalSystem
+from ._module_field import ModuleField
+from ._module_hamiltonian import ModuleHamiltonian, SeparableModules
 from ._poisson import PoissonSystem
 from ._skew_gradient import SkewGradientSystem
 from ._symbolic import SymbolicSystem
@@ -12,7 +15,11 @@ __all__ = [
     "ConstrainedHamiltonian",
     "Hamiltonian",
     "HamiltonianSystem",
+    "MechanicalSystem",
+    "ModuleField",
+    "ModuleHamiltonian",
     "PoissonSystem",
+    "SeparableModules",
     "SkewGradientSystem",
     "SymbolicSystem",
     "System",

@@ -22,7 +22,7 @@ def _tensors(a: Tensor | float, b: Tensor | float) -> tuple[Tensor, Tensor]:
     return first, second
 
 
-_TORCH: dict[str, Callable[..., Any]] = {
+TORCH_FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(torch, name)
     for name in (
         "abs", "acos", "asin", "atan", "atan2", "cos", "cosh", "exp", "log", "sign", "sin", "sinh", "sqrt",
@@ -33,7 +33,7 @@ _TORCH: dict[str, Callable[..., Any]] = {
     "minimum": lambda a, b: torch.minimum(*_tensors(a, b)),
     "power": torch.pow,
 }  # fmt: skip
-_KERNEL = {
+KERNEL_FUNCTIONS = {
     "abs": "abs", "acos": "math.acos", "asin": "math.asin", "atan": "math.atan", "atan2": "math.atan2",
     "cos": "cosine", "cosh": "math.cosh", "exp": "exponential", "log": "math.log", "maximum": "max",
     "minimum": "min", "power": "math.pow", "sign": "np.sign", "sin": "sine", "sinh": "math.sinh",
@@ -75,7 +75,7 @@ class SymbolicFunction:
         ]
         body = [f"    {name} = {text}" for name, text in self.code.lines]
         body.append(f"    return ({', '.join(self.code.results)}{',' if self.code.results else ''})")
-        namespace: dict[str, Any] = dict(_TORCH)
+        namespace: dict[str, Any] = dict(TORCH_FUNCTIONS)
         exec("\n".join([f"def function({', '.join(names)}):", *body]), namespace)
         compiled: Callable[..., tuple[Any, ...]] = namespace["function"]
         return compiled
@@ -128,7 +128,7 @@ def _named(text: str, constants: Mapping[str, str]) -> str:
         if c.isalnum() or c == "_":
             word += c
             continue
-        out.append(_KERNEL[word] if c == "(" and word in _KERNEL else constants.get(word, word))
+        out.append(KERNEL_FUNCTIONS[word] if c == "(" and word in KERNEL_FUNCTIONS else constants.get(word, word))
         out.append(c)
         word = ""
     return "".join(out).rstrip()

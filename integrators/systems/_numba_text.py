@@ -1,0 +1,225 @@
+"""User functions decorated with ``numba.njit`` as text of kernels and as torch functions."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import copy
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from numba.core.dispatcher import Dispatcher
+from torch import Tensor
+
+from ._function import KERNEL_FUNCTIONS, TORCH_FUNCTIONS
+from ._numba_source import BUILTINS, Source, elementary_name, is_number, number, read_source
+
+_RESERVED = ("exponential", "sine", "cosine", "hyperbolic_tangent", "logistic", "math", "np")
+
+
+class _Translator(ast.NodeTransformer):
+    """Replaces what the global names of a function stand for; a subclass knows the target."""
+
+    def __init__(self, source: Source, active: tuple[Any, ...]) -> None:
+        self.source, self.active = source, active
+
+    def translate(self) -> ast.FunctionDef:
+        node: ast.FunctionDef = self.visit(copy.deepcopy(self.source.node))
+        return ast.fix_missing_locations(node)
+
+    def helper(self, function: Dispatcher) -> str:
+        """Translate another compiled function and give the name by which it is called."""
+        raise NotImplementedError
+
+    def elementary(self, name: str) -> ast.expr:
+        """A function of ``math`` or ``numpy``."""
+        raise NotImplementedError
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return node if node.id in self.source.local else self._global(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        return self._global(node)
+
+    def _global(self, node: ast.Name | ast.Attribute) -> ast.expr:
+        value, name = self.source.value(node), self.source.name
+        if isinstance(value, Dispatcher):
+            if value in self.active:
+                raise TypeError(f"{name}: {value.py_func.__name__} calls itself, which kernels do not know")
+            return ast.Name(self.helper(value), ast.Load())
+        if is_number(value):
+            return number(value, name)
+        if isinstance(node, ast.Name) and node.id in BUILTINS:
+            return self.elementary(node.id)
+        elementary = elementary_name(value)
+        if elementary is not None:
+            return self.elementary(elementary)
+        what = f"'{ast.unparse(node)}'" + ("" if value is None else f", a {type(value).__name__}")
+        raise TypeError(
+            f"{name} uses {what}, which kernels do not know; use finite numbers, tuples of numbers,"
+            " functions of math and numpy, and functions decorated with numba.njit"
+        )
+
+
+class _KernelTranslator(_Translator):
+    """Text of a kernel: functions of our own that become vector code, helpers as functions beside it."""
+
+    def __init__(self, source: Source, active: tuple[Any, ...], functions: dict[str, str]) -> None:
+        super().__init__(source, active)
+        self.functions = functions
+
+    def helper(self, function: Dispatcher) -> str:
+        return kernel_function(
+            read_source(function, self.source.name), self.functions, (*self.active, function)
+        )
+
+    def elementary(self, name: str) -> ast.expr:
+        if name in BUILTINS and name != "pow":
+            return ast.Name(name, ast.Load())
+        text = KERNEL_FUNCTIONS.get(name)
+        if text is None and hasattr(math, name):
+            text = f"math.{name}"
+        if text is None:
+            raise TypeError(f"{self.source.name} uses numpy.{name}, which kernels do not know; use math")
+        return ast.parse(text, mode="eval").body
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in self.source.local and node.id in _RESERVED:
+            return ast.Name(f"{node.id}_", node.ctx)
+        return super().visit_Name(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        return ast.arg(f"{node.arg}_") if node.arg in _RESERVED else node
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        if elementary_name(self.source.value(node.func)) == "where" and len(node.args) == 3:
+            test, yes, no = (self.visit(argument) for argument in node.args)
+            return ast.IfExp(test, yes, no)
+        node = ast.Call(self.visit(node.func), [self.visit(a) for a in node.args], node.keywords)
+        return node
+
+
+class _TorchTranslator(_Translator):
+    """A function of tensors: helpers and elementary functions live in the namespace of its own."""
+
+    def __init__(self, source: Source, active: tuple[Any, ...], namespace: dict[str, Any]) -> None:
+        super().__init__(source, active)
+        self.namespace = namespace
+
+    def helper(self, function: Dispatcher) -> str:
+        inner = torch_function(read_source(function, self.source.name), (*self.active, function))
+        name = f"_helper_{len(self.namespace)}"
+        self.namespace[name] = inner
+        return name
+
+    def elementary(self, name: str) -> ast.expr:
+        self.namespace[f"_{name}"] = _torch_elementary(name, self.source.name)
+        return ast.Name(f"_{name}", ast.Load())
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        self.namespace["_choose"] = _choose
+        test, yes, no = self.visit(node.test), self.visit(node.body), self.visit(node.orelse)
+        nothing = ast.arguments([], [], None, [], [], None, [])
+        sides: list[ast.expr] = [test, ast.Lambda(nothing, yes), ast.Lambda(nothing, no)]
+        return ast.Call(ast.Name("_choose", ast.Load()), sides, [])
+
+
+def kernel_function(source: Source, functions: dict[str, str], active: tuple[Any, ...] = ()) -> str:
+    """Add the text of a function, and of those that it calls, to the functions of a kernel.
+
+    Args:
+        source: The function.
+        functions: Texts by name, in the order in which they need one another.
+        active: Functions that are being translated.
+
+    Returns:
+        The name; it begins with ``inline_`` and depends on the text alone.
+    """
+    node = _KernelTranslator(source, active, functions).translate()
+    node.name = "function"
+    digest = hashlib.sha256(ast.unparse(node).encode()).hexdigest()[:10]
+    node.name = f"inline_{re.sub(r'[^0-9a-zA-Z]+', '_', source.function.__name__).strip('_')}_{digest}"
+    functions.setdefault(node.name, ast.unparse(node))
+    return node.name
+
+
+def torch_function(source: Source, active: tuple[Any, ...] = ()) -> Callable[..., Any]:
+    """The same function with torch in place of ``math`` and ``numpy``.
+
+    Args:
+        source: The function.
+        active: Functions that are being translated.
+
+    Returns:
+        A function of tensors and tuples of tensors.
+    """
+    namespace: dict[str, Any] = {}
+    node = _TorchTranslator(source, active, namespace).translate()
+    module = ast.fix_missing_locations(ast.Module([node], []))
+    exec(compile(module, f"<{source.name} in torch>", "exec"), namespace)
+    function: Callable[..., Any] = namespace[node.name]
+    return function
+
+
+def _choose(condition: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """``yes() if condition else no()``; of tensors both sides are computed."""
+    if not isinstance(condition, Tensor):
+        return yes() if condition else no()
+    return _select(condition, yes(), no())
+
+
+def _select(condition: Any, yes: Any, no: Any) -> Any:
+    if isinstance(yes, tuple):
+        return tuple(_select(condition, a, b) for a, b in zip(yes, no, strict=True))
+    if not isinstance(condition, Tensor):
+        return yes if condition else no
+    return torch.where(condition, yes, no)
+
+
+def _float(x: Any) -> Any:
+    return x if isinstance(x, Tensor) else float(x)
+
+
+def _extreme(name: str) -> Callable[..., Any]:
+    pair, plain = TORCH_FUNCTIONS[name], {"maximum": max, "minimum": min}[name]
+
+    def extreme(*values: Any) -> Any:
+        entries = values[0] if len(values) == 1 else values
+        first, *others = entries
+        for other in others:
+            tensors = isinstance(first, Tensor) or isinstance(other, Tensor)
+            first = pair(first, other) if tensors else plain(first, other)
+        return first
+
+    return extreme
+
+
+def _torch_elementary(name: str, user: str) -> Callable[..., Any]:
+    if name in ("maximum", "max"):
+        return _extreme("maximum")
+    if name in ("minimum", "min"):
+        return _extreme("minimum")
+    if name == "where":
+        return _select
+    if name == "float":
+        return _float
+    if name in BUILTINS and name != "pow":
+        plain: Callable[..., Any] = vars(builtins)[name]
+        return plain
+    tensor = TORCH_FUNCTIONS.get(name, getattr(torch, name, None))
+    known: dict[str, Callable[..., Any]] = {"power": pow, "sign": lambda x: (x > 0) - (x < 0)}
+    scalar: Callable[..., Any] | None = known.get(name, getattr(math, name, None))
+    if tensor is None or scalar is None:
+        raise TypeError(f"{user} uses {name}, which torch does not have; write it with other functions")
+
+    def function(*values: Any) -> Any:
+        like = next((v for v in values if isinstance(v, Tensor)), None)
+        if like is None:
+            return scalar(*values)
+        return tensor(*(v if isinstance(v, Tensor) else torch.as_tensor(v).to(like) for v in values))
+
+    return function
