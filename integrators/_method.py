@@ -98,6 +98,10 @@ class SystemMethod(FlowMap):
         """Write one step: rows of the state and carried rows in, the same rows out."""
         raise TypeError(f"{type(self).__name__} has no compiled kernel")
 
+    def emit_observable(self, code: StepCode, name: str, targets: list[str]) -> None:
+        """Write an observed quantity of the state: one statement per component, ``{}`` for its value."""
+        self.system.emit_observable(code.builder, name, code.offset, code.state, targets)
+
     def kernel_program(self, observables: list[str]) -> KernelProgram:
         """Code of the compiled rollout.
 
@@ -124,7 +128,7 @@ class SystemMethod(FlowMap):
         for name in observables:
             rows = observed[first : first + self.observables[name]]
             first += len(rows)
-            self.system.emit_observable(b, name, code.offset, state, [f"@{row} = {{}}" for row in rows])
+            self.emit_observable(code, name, [f"@{row} = {{}}" for row in rows])
         return KernelProgram(
             b,
             carry_size=len(state) + len(carried),
@@ -135,6 +139,7 @@ class SystemMethod(FlowMap):
             observed_size=first,
             checked=False,
             verdict_row=code.verdict[0] if code.verdict else None,
+            controlled=bool(code.control),
         )
 
 

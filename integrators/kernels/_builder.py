@@ -183,6 +183,26 @@ class KernelBuilder:
         tail = [f"    return {result}"] if result else []
         return "\n".join([f"def {name}({arguments}):", *body, *tail])
 
+    def function_twice(self, name: str, arguments: str, most_lines: int) -> str | None:
+        """Text of a function that executes a section twice in one loop over the lanes.
+
+        Half of the loads and stores of rows are saved so, where a section is one short loop over lanes.
+
+        Args:
+            name: Section.
+            arguments: Parameter list.
+            most_lines: The longest loop that is repeated.
+
+        Returns:
+            Source text of ``name_twice``, or ``None`` where the section is something else.
+        """
+        header, *body = self._lines.get(name, [""])
+        alone = header == "    for l in range(L):" and all(line.startswith("        ") for line in body)
+        if not alone or not 0 < len(body) <= most_lines:
+            return None
+        loads = [f"    {variable} = P[{k}]" for k, variable in self._loaded.get(name, {}).items()]
+        return "\n".join([f"def {name}_twice({arguments}):", *loads, header, *body, *body])
+
 
 class _Indented:
     """Keeps a builder one level deeper while it is open."""

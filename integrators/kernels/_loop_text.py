@@ -122,10 +122,32 @@ def run_block(b, C, P, U, done, steps, stride, X, observe_stride, O, codes, fail
     write_rows(A, 0, CARRY, C, base, live)
 """
 
-CHUNK_OF_STEPS = """
+SINGLE_STEPS = """
 def run_chunk(A, P, U, k, size, base, live):
     for j in range(size):
         load_controls(A, U, k + j, base, live)
+        step(A, P)
+"""
+
+STEPS_IN_PAIRS = """
+def run_chunk(A, P, U, k, size, base, live):
+    if U.shape[0] > 1:
+        for j in range(size):
+            load_controls(A, U, k + j, base, live)
+            step(A, P)
+    else:
+        load_controls(A, U, k, base, live)
+        for j in range(size // 2):
+            step_twice(A, P)
+        if size % 2 == 1:
+            step(A, P)
+"""
+
+PAIRS_WITHOUT_CONTROLS = """
+def run_chunk(A, P, U, k, size, base, live):
+    for j in range(size // 2):
+        step_twice(A, P)
+    if size % 2 == 1:
         step(A, P)
 """
 

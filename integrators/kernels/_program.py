@@ -7,11 +7,22 @@ from dataclasses import dataclass
 from .._status import Status
 from ._builder import KernelBuilder
 from ._lane_text import NO_VERDICT_TEXT, ROWS_TEXT, VERDICT_TEXT, split
-from ._loop_text import CHECKED_BLOCK, CHUNK, CHUNK_OF_STEPS, DRIVERS, PLAIN_BLOCK
+from ._loop_text import (
+    CHECKED_BLOCK,
+    CHUNK,
+    DRIVERS,
+    PAIRS_WITHOUT_CONTROLS,
+    PLAIN_BLOCK,
+    SINGLE_STEPS,
+    STEPS_IN_PAIRS,
+)
 from ._module import module_source
 
-BLOCK_LANES = 32
-_MAP = ("start", "step", "finish", "observe")
+BLOCK_LANES = 64
+_FIRST_CACHE = 24_000
+"""Bytes of the work array of a block, of which the fast memory next to the processor holds 32 kB or more."""
+_LONGEST_PAIRED = 64
+_MAP = ("start", "step", "step_twice", "finish", "observe")
 _SMALL = (
     "read_rows",
     "write_rows",
@@ -42,6 +53,7 @@ class KernelProgram:
             are not finite, or with a verdict, is run again step by step.
         verdict_row: Where ``checked`` is not set, a row in which ``step`` leaves the largest ``Status`` of
             each lane since it was cleared; ``None`` for steps that cannot fail.
+        controlled: Whether the map has inputs.
     """
 
     builder: KernelBuilder
@@ -53,6 +65,22 @@ class KernelProgram:
     observed_size: int
     checked: bool = True
     verdict_row: int | None = None
+    controlled: bool = True
+
+    def lanes(self, count: int) -> int:
+        """Choose the number of trajectories that are advanced together.
+
+        Args:
+            count: Number of trajectories.
+
+        Returns:
+            1 for one trajectory; otherwise ``BLOCK_LANES``, or half of them for few trajectories, for many
+            rows, or where the step decides lane by lane.
+        """
+        if count == 1:
+            return 1
+        fits = 8 * BLOCK_LANES * self.builder.row_count <= _FIRST_CACHE
+        return BLOCK_LANES if fits and count > BLOCK_LANES // 2 and not self.checked else BLOCK_LANES // 2
 
     def source(self, lanes: int) -> str:
         """Text of the module.
@@ -64,7 +92,7 @@ class KernelProgram:
             Python source.
         """
         functions = [*self.map_functions(), *self._loop()]
-        inlined = _SMALL if self.checked else (*_MAP, *_SMALL)
+        inlined = (*_SMALL, *self.builder.functions, *(() if self.checked else _MAP))
         return module_source(functions, lanes, self.builder.row_count, inlined, self.constants())
 
     def constants(self) -> dict[str, object]:
@@ -99,5 +127,9 @@ class KernelProgram:
 
     def _loop(self) -> list[str]:
         """Text of the loop on the CPU."""
-        block = [CHECKED_BLOCK] if self.checked else [CHUNK_OF_STEPS, PLAIN_BLOCK]
-        return [function for text in (*block, DRIVERS) for function in split(text)]
+        if self.checked:
+            return split(CHECKED_BLOCK) + split(DRIVERS)
+        twice = self.builder.function_twice("step", "A, P", _LONGEST_PAIRED)
+        pairs = STEPS_IN_PAIRS if self.controlled else PAIRS_WITHOUT_CONTROLS
+        chunk = [SINGLE_STEPS.strip()] if twice is None else [twice, pairs.strip()]
+        return chunk + split(PLAIN_BLOCK) + split(DRIVERS)
