@@ -36,6 +36,8 @@ class FlowMap(nn.Module, ABC):
         symmetric: Whether the map is its own adjoint: the step with ``-h`` is its inverse.
         energy_preserving: Whether the energy is kept to rounding.
         evaluations: Evaluations of the force or field in a step; ``None`` where their number varies.
+        step_in_carry: Whether the carry depends on ``h``, so that the same map at another step cannot take
+            it over.
     """
 
     space: StateSpace
@@ -47,6 +49,20 @@ class FlowMap(nn.Module, ABC):
     symmetric: bool = False
     energy_preserving: bool = False
     evaluations: int | None = None
+    step_in_carry: bool = False
+
+    @property
+    def duration(self) -> float:
+        """Time that passes in a step: ``h``, but for maps such as a kick that act at one instant."""
+        return self.h
+
+    def __matmul__(self, other: FlowMap) -> FlowMap:
+        """Compose: ``(a @ b)(x) = a(b(x))``."""
+        if not isinstance(other, FlowMap):
+            return NotImplemented
+        from .composition import compose
+
+        return compose(self, other)
 
     def constants(self) -> Constants:
         """Compute what stays the same along a trajectory from the parameters.

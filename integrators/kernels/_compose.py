@@ -70,10 +70,10 @@ def compose_programs(
     can_fail = any(s.program.checked or s.program.verdict_row is not None for s in stages)
     verdict = b.rows(1)[0] if can_fail else None
     parts = [_define(b, stage) for stage in stages]
-    size = first.state_size
     b.section("start")
     b.line(parts[0].call("start"))
     b.section("step")
+    before = parts[0]
     for k, run in enumerate(_runs(parts)):
         if k and not run[0].stage.joined:
             _hand_over(b, before, run[0])
@@ -84,7 +84,7 @@ def compose_programs(
     b.section("finish")
     b.line(parts[0].call("finish"))
     b.section("observe")
-    state = list(range(first.state_row, first.state_row + size))
+    state = list(range(first.state_row, first.state_row + first.state_size))
     if observe is None:
         b.line(f"observe_{_write_observe(b, first)}(A, P[{parts[0].offset}:])")
         observed_row, observed_size = first.observed_row, first.observed_size
@@ -96,7 +96,7 @@ def compose_programs(
         b,
         carry_size=first.carry_size,
         state_row=first.state_row,
-        state_size=size,
+        state_size=first.state_size,
         control_row=control[0] if control else first.state_row,
         observed_row=observed_row,
         observed_size=observed_size,
