@@ -20,12 +20,18 @@ from ._state import Part, StateSpace, vector
 from ._status import LargeStepWarning, Status, StepError
 from .lie_group import RigidBodySplitting
 from .runge_kutta import (
+    DOP853,
+    ExplicitRungeKutta,
     Gauss2,
     Gauss4,
     Gauss6,
     GaussLegendre,
     ImplicitMidpoint,
+    LobattoPair,
     LooseToleranceWarning,
+    RungeKutta4,
+    Tableau,
+    reference_solution,
 )
 from .splitting import (
     ABA864,
@@ -82,6 +88,7 @@ __geomlearn_distribution__ = "geomlearn"
 
 __all__ = [
     "ABA864",
+    "DOP853",
     "PEFRL",
     "SRKN6",
     "SRKN11",
@@ -92,6 +99,7 @@ __all__ = [
     "ConstantInertia",
     "ConstrainedHamiltonian",
     "Drift",
+    "ExplicitRungeKutta",
     "FlowMap",
     "FunctionPotential",
     "Gauss2",
@@ -109,6 +117,7 @@ __all__ = [
     "KahanLi8",
     "LargeStepWarning",
     "LinearPotential",
+    "LobattoPair",
     "LooseToleranceWarning",
     "McLachlan4",
     "McLachlanAtela4",
@@ -124,6 +133,7 @@ __all__ = [
     "RigidBodyIntegrator",
     "RigidBodySplitting",
     "Rollout",
+    "RungeKutta4",
     "Ruth3",
     "Scheme",
     "SeparableModules",
@@ -136,6 +146,7 @@ __all__ = [
     "Suzuki4",
     "SuzukiUmeno8",
     "SymplecticEuler",
+    "Tableau",
     "VectorField",
     "Verlet",
     "VerletDriftFirst",
@@ -149,6 +160,7 @@ __all__ = [
     "measure_drift",
     "measure_growth",
     "modified_energy",
+    "reference_solution",
     "rigid_body_space",
     "rollout",
     "runs_plainly",

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._method import HamiltonianMethod, StepCode, SystemMethod
+from .._method import StepCode
 from .._status import report
 from .._summation import add
 from ..kernels import KernelBuilder, Rows
 from ..systems import HamiltonianSystem, System
 from . import _stage_kernel
+from ._any_system import AnySystemMethod
 from ._quadrature import continuation, quadrature
 from ._solver import differentiable, jacobian, solve_slopes
 
@@ -39,7 +39,7 @@ class LooseToleranceWarning(UserWarning):
     """The stages of an implicit method are not solved to rounding, so that invariants drift."""
 
 
-class StageMethod(SystemMethod):
+class StageMethod(AnySystemMethod):
     """Base of the implicit methods: stages ``Y_i = x + sum_j m_ij L_j`` with ``L_i = h b_i f(Y_i)``.
 
     The slopes start from the polynomial of the step before and are iterated until rounding stops them, and
@@ -83,21 +83,6 @@ class StageMethod(SystemMethod):
     def couplings(self, dtype: torch.dtype = torch.float64) -> list[tuple[int, int, Tensor]]:
         """First and last column of each group of entries of the state, and its numbers ``m`` ``(s, s)``."""
         raise NotImplementedError
-
-    @property
-    def flip_velocities(self) -> Callable[[Tensor], Tensor]:
-        """For Hamiltonian systems: change the sign of the momenta, and of time."""
-        return self._of_hamiltonian("flip_velocities")
-
-    @property
-    def phase_derivative(self) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
-        """For Hamiltonian systems: derivative of a step and the symplectic form before and after it."""
-        return self._of_hamiltonian("phase_derivative")
-
-    def _of_hamiltonian(self, name: str) -> Any:
-        if not isinstance(self.system, HamiltonianSystem):
-            raise AttributeError(f"{type(self).__name__} of {type(self.system).__name__} has no {name}")
-        return getattr(HamiltonianMethod, name).__get__(self)
 
     def start(self, x: Tensor, constants: None) -> StageCarry:
         """Take the slope at the states ``(..., n)`` for all stages."""
