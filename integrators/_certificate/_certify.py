@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -12,11 +11,11 @@ from .._flow import FlowMap
 from .._rollout import Rollout, rollout
 from .._status import Status
 from ._drift import Drift, measure_drift
-from ._result import Certificate, MomentumDrift
-from ._tangent import tangent_map
+from ._growth import Growth, measure_growth
+from ._result import Certificate, InvariantDrift, MomentumDrift
+from ._step import differentiate, inverse_error, measured_order, reversibility
 
 KEPT = 200
-ORDER_STEPS = 8
 
 
 def certify(
@@ -24,12 +23,14 @@ def certify(
 ) -> Certificate:
     """Measure the structure of a flow map at states and along the rollouts that start there.
 
-    One step gives the symplectic defect (by automatic differentiation), the volume, the residual of the
-    solver, the reversibility and the inverse; halving the step gives the order; the rollout gives the
-    distance from the groups, the drift of the energy and the change of the momenta. What a map does not have
-    is left out. A map can bring its own ``phase_derivative(x, control) -> (D, before, after)`` (derivative of
-    a step and symplectic forms), ``step_residual(x, control)``, ``energy(x)``, ``momentum(x)``,
-    ``momentum_rate(x)`` (what the potential changes) and ``flip_velocities(x)``.
+    One step gives the symplectic or Poisson defect (by automatic differentiation), the volume, the residual
+    of the solver, the reversibility and the inverse; halving the step gives the order; the rollout gives the
+    distance from the groups and constraints, the drift of the energy and the law by which its error grows,
+    and the change of the momenta and of the invariants of the system. What a map does not have is left out. A
+    map can bring its own ``phase_derivative(x, control) -> (D, before, after)`` (derivative of a step and
+    symplectic forms), ``step_residual(x, control)``, ``energy(x)``, ``momentum(x)``, ``momentum_rate(x)``
+    (what the potential changes), ``flip_velocities(x)`` and ``constraint_residual(x)``; its ``system`` can
+    have a Poisson ``structure(x)`` and ``invariants``.
 
     Args:
         flow: The map.
@@ -39,7 +40,7 @@ def certify(
         backend: Backend of the rollout.
 
     Returns:
-        The measurements.
+        The measurements; printing them shows a table.
 
     Raises:
         ValueError: If there is no state, or too few steps to tell a drift.
@@ -53,7 +54,7 @@ def certify(
     held = None if control is None else control.expand(len(states), flow.control_size)
     run = _roll(flow, states, steps, control, backend)
     eps = torch.finfo(x.dtype).eps
-    symplectic, scale, volume = _derivatives(flow, states, held)
+    derivatives = differentiate(flow, states, held)
     with torch.no_grad():
         error, growth = _groups(run)
         return Certificate(
@@ -63,45 +64,45 @@ def certify(
             trajectories=len(states),
             failed=int((run.status >= int(Status.NOT_CONVERGED)).sum()),
             eps=eps,
-            symplectic_defect=symplectic,
-            form_scale=scale,
+            symplectic_defect=derivatives.symplectic,
+            form_scale=derivatives.form_scale,
+            poisson_defect=derivatives.poisson,
+            structure_scale=derivatives.structure_scale,
             state_scale=max(1.0, float(states.abs().max())),
-            volume_defect=volume,
+            volume_defect=derivatives.volume,
             group_error=error,
             group_growth=growth,
-            solver_residual=_largest(flow, "step_residual", states, held),
+            constraint_residual=_constraint(flow, run),
+            solver_residual=_residual(flow, states, held),
             energy=_energy(run, eps),
+            energy_growth=_energy_growth(run),
             momentum=_momentum(flow, run, held),
-            reversibility=_reversibility(flow, states, held),
-            inverse=_inverse(flow, states, held),
-            order=_order(flow, states, held),
+            invariants=_invariants(flow, run),
+            reversibility=reversibility(flow, states, held),
+            inverse=inverse_error(flow, states, held),
+            order=measured_order(flow, states, held),
             stated_order=flow.order,
         )
 
 
 def _roll(flow: FlowMap, x: Tensor, steps: int, control: Tensor | None, backend: str) -> Rollout:
-    observe: dict[str, Any] = {
-        name: getattr(flow, name) for name in ("energy", "momentum") if callable(getattr(flow, name, None))
-    }
+    observe: dict[str, Any] = dict.fromkeys(_conserved(flow))
+    observe = {name: name for name in observe}
+    for name in ("energy", "momentum"):
+        if name not in observe and callable(getattr(flow, name, None)):
+            observe[name] = getattr(flow, name)
     every = max(1, steps // KEPT)
     return rollout(flow, x, steps, every, control, observe, 1, backend)
 
 
-def _derivatives(flow: FlowMap, x: Tensor, control: Tensor | None) -> tuple[float | None, float, float]:
-    """Symplectic defect, largest entry of the form, and volume defect."""
-    phase = getattr(flow, "phase_derivative", None)
-    defect, scale = None, 1.0
-    if phase is None:
-        derivative = tangent_map(flow, x, control)
-    else:
-        derivative, before, after = phase(x, control)
-        defect = float((derivative.mT @ after @ derivative - before).abs().max())
-        scale = max(1.0, float(before.abs().max()), float(after.abs().max()))
-    return defect, scale, float((torch.linalg.det(derivative.detach()).abs() - 1).abs().max())
+def _conserved(flow: FlowMap) -> list[str]:
+    """Names of the invariants of the map's system, beside the energy."""
+    invariants: dict[str, int] = getattr(getattr(flow, "system", None), "invariants", {})
+    return [name for name in invariants if name in getattr(flow, "observables", {})]
 
 
-def _largest(flow: FlowMap, name: str, x: Tensor, control: Tensor | None) -> float | None:
-    measure = getattr(flow, name, None)
+def _residual(flow: FlowMap, x: Tensor, control: Tensor | None) -> float | None:
+    measure = getattr(flow, "step_residual", None)
     return None if measure is None else float(measure(x, control).max())
 
 
@@ -119,6 +120,11 @@ def _groups(run: Rollout) -> tuple[dict[str, float], dict[str, float]]:
     return error, growth
 
 
+def _constraint(flow: FlowMap, run: Rollout) -> float | None:
+    measure = getattr(flow, "constraint_residual", None)
+    return None if measure is None else float(measure(run.states.flatten(0, -2)).abs().max())
+
+
 def _energy(run: Rollout, eps: float) -> Drift | None:
     if "energy" not in run.observations:
         return None
@@ -134,14 +140,31 @@ def _energy(run: Rollout, eps: float) -> Drift | None:
     return max(drifts, key=lambda drift: (drift.significant, abs(drift.t_statistic)))
 
 
+def _energy_growth(run: Rollout) -> Growth | None:
+    """Law of the energy error over the trajectories that went through."""
+    going = run.failed_at < 0
+    if "energy" not in run.observations or not bool(going.any()):
+        return None
+    return measure_growth(run.observations["energy"][:, going].double().cpu().numpy())
+
+
 def _momentum(flow: FlowMap, run: Rollout, control: Tensor | None) -> tuple[MomentumDrift, ...]:
-    if "momentum" not in run.observations:
+    if "momentum" not in run.observations or "momentum" in _conserved(flow):
         return ()
     values = run.observations["momentum"].double()
     change = (values - values[0]).abs().flatten(0, 1).amax(0)
     scale = float(values.abs().max())
     conserved = _symmetries(flow, run, control, values.shape[-1])
     return tuple(MomentumDrift(float(c), scale, known) for c, known in zip(change, conserved, strict=True))
+
+
+def _invariants(flow: FlowMap, run: Rollout) -> tuple[InvariantDrift, ...]:
+    drifts = []
+    for name in _conserved(flow):
+        values = run.observations[name].double()
+        change = float((values - values[:1]).abs().max())
+        drifts.append(InvariantDrift(name, change, float(values.abs().max())))
+    return tuple(drifts)
 
 
 def _symmetries(flow: FlowMap, run: Rollout, control: Tensor | None, size: int) -> list[bool | None]:
@@ -155,33 +178,3 @@ def _symmetries(flow: FlowMap, run: Rollout, control: Tensor | None, size: int) 
     rates = rate(run.states.flatten(0, -2)).double().abs().amax(0)
     tolerance = 1e4 * torch.finfo(run.states.dtype).eps * float(rates.max())
     return [bool(value <= tolerance) for value in rates]
-
-
-def _reversibility(flow: FlowMap, x: Tensor, control: Tensor | None) -> float | None:
-    flip = getattr(flow, "flip_velocities", None)
-    if flip is None:
-        return None
-    return float((flip(flow(flip(flow(x, control)), control)) - x).abs().max())
-
-
-def _inverse(flow: FlowMap, x: Tensor, control: Tensor | None) -> float | None:
-    try:
-        return float((flow.inverse(flow(x, control), control) - x).abs().max())
-    except NotImplementedError:
-        return None
-
-
-def _order(flow: FlowMap, x: Tensor, control: Tensor | None) -> float | None:
-    """Order from the differences between steps ``h``, ``h/2`` and ``h/4``; ``None`` if they are rounding."""
-    if flow.order is None:
-        return None
-    ends = []
-    for halving in range(3):
-        finer, y = flow.with_step(flow.h / 2**halving), x
-        for _ in range(ORDER_STEPS * 2**halving):
-            y = finer(y, control)
-        ends.append(y)
-    coarse, fine = ((ends[k] - ends[k + 1]).abs().max() for k in range(2))
-    if float(fine) < 1e5 * torch.finfo(x.dtype).eps * float(x.abs().max()):
-        return None
-    return math.log2(float(coarse) / float(fine))

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ._drift import Drift
+from ._growth import Growth
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,21 @@ class MomentumDrift:
 
 
 @dataclass(frozen=True)
+class InvariantDrift:
+    """Change of an invariant of the system.
+
+    Attributes:
+        name: Its name.
+        change: Largest deviation from the first value, over all trajectories and components.
+        scale: Largest absolute value.
+    """
+
+    name: str
+    change: float
+    scale: float
+
+
+@dataclass(frozen=True)
 class Certificate:
     """Structure of a flow map, measured at given states; what does not apply or is not known is ``None``.
 
@@ -40,13 +56,19 @@ class Certificate:
         eps: Rounding unit of the states.
         symplectic_defect: Largest entry of ``D^T after D - before`` of one step; 0 for a symplectic map.
         form_scale: Largest entry of the symplectic form, at least 1, by which the defect is judged.
+        poisson_defect: Largest entry of ``D B(x) D^T - B(y)`` of one step from ``x`` to ``y``; 0 for a
+            Poisson map.
+        structure_scale: Largest entry of ``B``, at least 1, by which that is judged.
         state_scale: Largest entry of the states, at least 1, by which reversibility and inverse are judged.
         volume_defect: ``| |det D| - 1 |`` of one step; 0 where phase volume is kept.
         group_error: For each part on a group, its distance from the group at the end.
         group_growth: For each part on a group, the growth of that distance per step.
+        constraint_residual: Largest violation of the constraints of the system along the rollout.
         solver_residual: Relative residual of the implicit equation of one step.
         energy: Drift of the energy on the trajectory where it is most significant.
+        energy_growth: Law by which the energy error grows, over all trajectories.
         momentum: Drift of each component of the momentum.
+        invariants: Change of each invariant of the system.
         reversibility: Largest entry of ``flip(step(flip(step(x)))) - x``.
         inverse: Largest entry of ``inverse(step(x)) - x``.
         order: Order of accuracy measured by halving the step.
@@ -61,13 +83,18 @@ class Certificate:
     eps: float
     symplectic_defect: float | None
     form_scale: float
+    poisson_defect: float | None
+    structure_scale: float
     state_scale: float
     volume_defect: float | None
     group_error: dict[str, float]
     group_growth: dict[str, float]
+    constraint_residual: float | None
     solver_residual: float | None
     energy: Drift | None
+    energy_growth: Growth | None
     momentum: tuple[MomentumDrift, ...]
+    invariants: tuple[InvariantDrift, ...]
     reversibility: float | None
     inverse: float | None
     order: float | None
@@ -77,6 +104,11 @@ class Certificate:
     def symplectic(self) -> bool | None:
         """Whether the step is symplectic to rounding."""
         return self._exact(self.symplectic_defect, self.form_scale)
+
+    @property
+    def poisson(self) -> bool | None:
+        """Whether the step is a Poisson map to rounding."""
+        return self._exact(self.poisson_defect, self.structure_scale)
 
     @property
     def volume_preserving(self) -> bool | None:
@@ -109,7 +141,32 @@ class Certificate:
         return all(self._kept(m) for m in expected)
 
     def _kept(self, m: MomentumDrift) -> bool:
-        return m.drift <= 10 * self.eps * (100 + self.steps) * m.scale
+        return self._adds_up(m.drift, m.scale)
+
+    def keeps(self, name: str) -> bool:
+        """Whether an invariant of the system is kept, up to rounding that adds up over the steps.
+
+        Args:
+            name: Name of the invariant.
+
+        Returns:
+            Whether it is.
+
+        Raises:
+            ValueError: If the system has no such invariant.
+        """
+        for invariant in self.invariants:
+            if invariant.name == name:
+                return self._adds_up(invariant.change, max(invariant.scale, 1e-300))
+        raise ValueError(f"name: expected one of {tuple(i.name for i in self.invariants)}, got {name!r}")
+
+    def _adds_up(self, change: float, scale: float) -> bool:
+        return change <= 10 * self.eps * (100 + self.steps) * scale
+
+    @property
+    def on_constraints(self) -> bool | None:
+        """Whether the constraints hold to rounding."""
+        return self._exact(self.constraint_residual, self.state_scale)
 
     @property
     def invertible(self) -> bool | None:
@@ -130,6 +187,7 @@ class Certificate:
             ("failed trajectories", f"{self.failed} of {self.trajectories}", "" if self.failed else "none")
         ]
         rows += _row("symplectic defect of a step", self.symplectic_defect, self.symplectic, "symplectic")
+        rows += _row("Poisson defect of a step", self.poisson_defect, self.poisson, "Poisson")
         rows += _row("volume defect of a step", self.volume_defect, self.volume_preserving, "keeps volume")
         rows += _row("solver residual (relative)", self.solver_residual, self.solved, "solved")
         rows += _row("reversibility of a step", self.reversibility, self.reversible, "reversible")
@@ -139,18 +197,34 @@ class Certificate:
             rows.append(
                 (f"distance of {name} from its group", growth, "on the group" if self.on_group else "OFF")
             )
-        if self.energy is not None:
-            e = self.energy
-            slope = f"{e.slope:.2e} ± {e.standard_error:.1e} (t = {e.t_statistic:.1f})"
-            rows.append(("energy: drift per unit of time", slope, "DRIFTS" if e.significant else "no drift"))
-            rows.append(("energy: band / scale, largest change", f"{e.band:.2e}, {e.largest:.2e}", ""))
+        rows += _row("residual of the constraints", self.constraint_residual, self.on_constraints, "kept")
+        rows += self._energy_rows()
         for k, m in enumerate(self.momentum):
             finding = "no symmetry" if m.conserved is False else ""
             if m.conserved:
                 finding = "conserved" if self._kept(m) else "NOT conserved, though a symmetry"
             rows.append((f"momentum {k}: largest change", f"{m.drift:.2e} of {m.scale:.2g}", finding))
+        for i in self.invariants:
+            finding = "conserved" if self.keeps(i.name) else "changes"
+            rows.append(
+                (f"{i.name.replace('_', ' ')}: largest change", f"{i.change:.2e} of {i.scale:.2g}", finding)
+            )
         if self.order is not None:
             rows.append(("order by step halving", f"{self.order:.2f}", f"stated {self.stated_order}"))
+        return rows
+
+    def _energy_rows(self) -> list[tuple[str, str, str]]:
+        e, growth = self.energy, self.energy_growth
+        if e is None:
+            return []
+        slope = f"{e.slope:.2e} ± {e.standard_error:.1e} (t = {e.t_statistic:.1f})"
+        rows = [
+            ("energy: drift per unit of time", slope, "DRIFTS" if e.significant else "no drift"),
+            ("energy: band / scale, largest change", f"{e.band:.2e}, {e.largest:.2e}", ""),
+        ]
+        if growth is not None and growth.law != "zero":
+            power = f"t^({growth.exponent:.2f} ± {growth.standard_error:.2f})"
+            rows.append(("energy: growth of the error", power, growth.law))
         return rows
 
     def table(self) -> Table:
