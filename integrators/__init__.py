@@ -18,6 +18,7 @@ from ._plain import runs_plainly
 from ._rollout import Rollout, load_rollout, rollout
 from ._state import Part, StateSpace, vector
 from ._status import LargeStepWarning, Status, StepError
+from ._work_precision import WorkPrecision, WorkPrecisionPoint, work_precision
 from .lie_group import RigidBodySplitting
 from .runge_kutta import (
     DOP853,
@@ -150,6 +151,8 @@ __all__ = [
     "VectorField",
     "Verlet",
     "VerletDriftFirst",
+    "WorkPrecision",
+    "WorkPrecisionPoint",
     "Yoshida4",
     "Yoshida6",
     "Yoshida8",
@@ -165,5 +168,6 @@ __all__ = [
     "rollout",
     "runs_plainly",
     "vector",
+    "work_precision",
     "zoo",
 ]
