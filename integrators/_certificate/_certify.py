@@ -30,7 +30,7 @@ def certify(
     map can bring its own ``phase_derivative(x, control) -> (D, before, after)`` (derivative of a step and
     symplectic forms), ``step_residual(x, control)``, ``energy(x)``, ``momentum(x)``, ``momentum_rate(x)``
     (what the potential changes), ``flip_velocities(x)`` and ``constraint_residual(x)``; its ``system`` can
-    have a Poisson ``structure(x)`` and ``invariants``.
+    have a Poisson ``structure(x)``, ``invariants`` and constraints.
 
     Args:
         flow: The map.
@@ -122,6 +122,9 @@ def _groups(run: Rollout) -> tuple[dict[str, float], dict[str, float]]:
 
 def _constraint(flow: FlowMap, run: Rollout) -> float | None:
     measure = getattr(flow, "constraint_residual", None)
+    system: Any = getattr(flow, "system", None)
+    if measure is None and hasattr(system, "constraint"):
+        measure = system.residual
     return None if measure is None else float(measure(run.states.flatten(0, -2)).abs().max())
 
 

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from ..runge_kutta import reference_solution
 from ..systems import System
-from ._dop853 import integrate
 
 S = TypeVar("S", bound=System, covariant=True)
 
@@ -83,9 +83,18 @@ class Problem(Generic[S]):
         if self.solution is not None:
             states = [self.solution(value) for value in flat]
         else:
-            states = integrate(self.system, self.start, flat)
+            states = self._integrate(flat)
         stacked = torch.stack(states) if states else self.start.new_zeros(0, self.start.shape[-1])
         return stacked.reshape(*times.shape, self.start.shape[-1])
+
+    def _integrate(self, times: list[float]) -> list[Tensor]:
+        found = {0.0: self.start}
+        future, past = sorted({t for t in times if t > 0}), sorted({t for t in times if t < 0}, reverse=True)
+        for way in (future, past):
+            if way:
+                states = reference_solution(self.system, self.start, way, 1e-13, 1e-14)
+                found |= dict(zip(way, states, strict=True))
+        return [found[t] for t in times]
 
     def __repr__(self) -> str:
         """Name, parameters and what is known."""

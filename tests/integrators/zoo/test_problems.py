@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
 
 from integrators import Hamiltonian, SofroniouSpaletta10, zoo
-from integrators.zoo._dop853 import integrate
 
+outer_solar_system = cache(zoo.outer_solar_system)
 CLOSED = {
     "harmonic": lambda: zoo.harmonic(mass=2.0, stiffness=3.0),
     "pendulum": lambda: zoo.pendulum(angle=2.5, mass=1.3, length=0.7),
@@ -24,7 +26,7 @@ OPEN = {
     "toda": lambda: zoo.toda(4),
     "double_pendulum": lambda: zoo.double_pendulum(gravity=1.0),
     "figure_eight": zoo.figure_eight,
-    "outer_solar_system": zoo.outer_solar_system,
+    "outer_solar_system": outer_solar_system,
 }
 
 
@@ -57,8 +59,10 @@ def test_the_reference_starts_at_the_start_and_keeps_the_invariants(
 def test_closed_forms_agree_with_dop853_forwards_and_backwards(name: str) -> None:
     problem = CLOSED[name]()
     times = [0.3, 4.0, -2.5]
-    for t, x in zip(times, integrate(problem.system, problem.start, times), strict=True):
-        torch.testing.assert_close(problem.reference(t), x, rtol=0, atol=3e-12)
+    unsolved = replace(problem, solution=None)
+    x = unsolved.reference(torch.tensor(times, dtype=torch.float64))
+    for t, state in zip(times, x, strict=True):
+        torch.testing.assert_close(problem.reference(t), state, rtol=0, atol=3e-12)
     assert problem.exact
     if problem.period is not None:
         torch.testing.assert_close(problem.reference(7 * problem.period), problem.start, rtol=0, atol=5e-14)
@@ -92,8 +96,7 @@ def test_the_figure_eight_closes() -> None:
 
 def test_planets_return_after_their_years() -> None:
     """Jupiter's year is 4332.6 days, and the sun's pull on it gives that by Kepler's third law."""
-    system = zoo.outer_solar_system()
-    x = system.reference(torch.tensor([0.0, 4332.6], dtype=torch.float64))
+    x = outer_solar_system().reference(torch.tensor([0.0, 4332.6], dtype=torch.float64))
     relative = x[:, 3:6] - x[:, :3]
     angle = torch.acos((relative[0] @ relative[1]) / (relative[0].norm() * relative[1].norm()))
     assert float(angle) < 0.02
@@ -156,5 +159,5 @@ def test_impossible_problems_are_refused(call, message) -> None:
 
 
 def test_a_collision_ends_the_reference() -> None:
-    with pytest.raises(ArithmeticError, match="reference"):
+    with pytest.raises(ArithmeticError, match="gave up"):
         zoo.n_body((1.0, 1.0), ((-1, 0), (1, 0)), ((0, 0), (0, 0))).reference(5.0)
