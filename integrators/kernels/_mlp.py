@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor
 
 from ._builder import KernelBuilder, Rows
+from ._mlp_text import Product, function_text
 
-UNROLL = 10
+After = Callable[[str], list[str]]
 
 ACTIVATIONS = {
     "tanh": ("hyperbolic_tangent(s)", "1.0 - y * y"),
@@ -50,10 +54,11 @@ class EmittedLayers:
         self.activation = layers.activation
         self.sizes = [layers.weights[0].shape[1], *(weight.shape[0] for weight in layers.weights)]
         self.weights = [builder.parameter(weight) for weight in layers.weights]
+        self.transposed = [builder.parameter(weight.mT) for weight in layers.weights]
         self.biases = [builder.parameter(bias) for bias in layers.biases]
+        self.inputs = builder.rows(self.sizes[0])
         self.hidden = [builder.rows(size) for size in self.sizes[1:-1]]
         self.slopes = [builder.rows(size) for size in self.sizes[1:-1]]
-        self.back = [builder.rows(size) for size in self.sizes[1:-1]]
         self.output = builder.rows(self.sizes[-1])
         self.input_slope = builder.rows(self.sizes[0])
 
@@ -66,22 +71,14 @@ class EmittedLayers:
         Returns:
             Rows of the outputs.
         """
-        value, slope = ACTIVATIONS[self.activation]
-        previous = inputs
-        for k, rows in enumerate([*self.hidden, self.output]):
-            self._affine(previous, rows, self.weights[k], self.biases[k])
-            if k < len(self.hidden):
-                with (
-                    self.builder.loop(f"for i in range({len(rows)}):"),
-                    self.builder.loop("for l in range(L):"),
-                ):
-                    self.builder.line(f"s = A[({rows[0]} + i) * L + l]")
-                    if "g" in slope.replace("logistic", ""):
-                        self.builder.line("g = logistic(s)")
-                    self.builder.line(f"y = {value}")
-                    self.builder.line(f"A[({rows[0]} + i) * L + l] = y")
-                    self.builder.line(f"A[({self.slopes[k][0]} + i) * L + l] = {slope}")
-            previous = rows
+        pairs = zip(self.inputs, inputs, strict=True)
+        self.builder.lanes(*[f"@{own} = @{row}" for own, row in pairs], join=True)
+        targets = [*self.hidden, self.output]
+        products = []
+        for k, (source, target) in enumerate(pairwise([self.inputs, *targets])):
+            after = self._activate(k) if k < len(self.hidden) else _nothing
+            products.append(self._product(k, source, target, after))
+        self._call("forward", products)
         return self.output
 
     def emit_backward(self) -> Rows:
@@ -90,49 +87,62 @@ class EmittedLayers:
         Returns:
             Rows of the gradient, as many as inputs.
         """
-        last = len(self.hidden) - 1
-        if last < 0:
-            self.builder.lanes(
-                *[f"@{row} = P[{self.weights[0] + i}]" for i, row in enumerate(self.input_slope)]
-            )
+        last = self.weights[-1]
+        if not self.hidden:
+            self.builder.lanes(*[f"@{row} = P[{last + i}]" for i, row in enumerate(self.input_slope)])
             return self.input_slope
-        offset, rows, slopes = self.weights[-1], self.back[last], self.slopes[last]
-        with self.builder.loop(f"for i in range({len(rows)}):"):
-            self.builder.line(f"w = P[{offset} + i]")
-            with self.builder.loop("for l in range(L):"):
-                self.builder.line(f"A[({rows[0]} + i) * L + l] = w * A[({slopes[0]} + i) * L + l]")
-        for k in range(last, -1, -1):
-            target = self.back[k - 1] if k else self.input_slope
-            scale = self.slopes[k - 1] if k else None
-            self._transposed(self.back[k], target, self.weights[k], scale)
+        back, slopes = self.hidden[-1], self.slopes[-1]  # values that are not needed again make room
+        first = [
+            f"for i in range({len(back)}):",
+            f"    w = P[{last} + i]",
+            "    for l in range(L):",
+            f"        A[({back[0]} + i) * L + l] = w * A[({slopes[0]} + i) * L + l]",
+        ]
+        parts: list[Product | list[str]] = [first]
+        for k in range(len(self.hidden) - 1, -1, -1):
+            target = self.hidden[k - 1] if k else self.input_slope
+            after = self._scale(k - 1) if k else _nothing
+            parts.append(self._back_product(k, self.hidden[k], target, after))
+        self._call("backward", parts)
         return self.input_slope
 
-    def _affine(self, inputs: Rows, outputs: Rows, weight: int, bias: int) -> None:
-        """``outputs = W inputs + b``, several inputs per pass over the lanes."""
-        n = len(inputs)
-        with self.builder.loop(f"for i in range({len(outputs)}):"):
-            for first in range(0, n, UNROLL):
-                group = range(first, min(first + UNROLL, n))
-                for j in group:
-                    self.builder.line(f"w{j - first} = P[{weight} + i * {n} + {j}]")
-                start = f"A[({outputs[0]} + i) * L + l]" if first else f"P[{bias} + i]"
-                terms = [f"w{j - first} * A[{inputs[j]} * L + l]" for j in group]
-                with self.builder.loop("for l in range(L):"):
-                    self.builder.line(f"A[({outputs[0]} + i) * L + l] = {' + '.join([start, *terms])}")
+    def _product(self, k: int, source: Rows, target: Rows, after: After) -> Product:
+        return Product(
+            target[0], len(target), source[0], len(source),
+            self.weights[k], self.transposed[k], self.biases[k], after,
+        )  # fmt: skip
 
-    def _transposed(self, cotangents: Rows, outputs: Rows, weight: int, scale: Rows | None) -> None:
-        """``outputs = scale * W^T cotangents``."""
-        n, m = len(outputs), len(cotangents)
-        with self.builder.loop(f"for i in range({n}):"):
-            for first in range(0, m, UNROLL):
-                group = range(first, min(first + UNROLL, m))
-                for j in group:
-                    self.builder.line(f"w{j - first} = P[{weight} + {j * n} + i]")
-                terms = [f"w{j - first} * A[{cotangents[j]} * L + l]" for j in group]
-                if first:
-                    terms.insert(0, f"A[({outputs[0]} + i) * L + l]")
-                total = " + ".join(terms)
-                if scale is not None and group[-1] == m - 1:
-                    total = f"({total}) * A[({scale[0]} + i) * L + l]"
-                with self.builder.loop("for l in range(L):"):
-                    self.builder.line(f"A[({outputs[0]} + i) * L + l] = {total}")
+    def _back_product(self, k: int, source: Rows, target: Rows, after: After) -> Product:
+        return Product(
+            target[0], len(target), source[0], len(source),
+            self.transposed[k], self.weights[k], None, after,
+        )  # fmt: skip
+
+    def _activate(self, k: int) -> After:
+        value, slope = ACTIVATIONS[self.activation]
+        rows, slopes = self.hidden[k][0], self.slopes[k][0]
+
+        def after(i: str) -> list[str]:
+            return [
+                *(["g = logistic(s)"] if "g" in slope.replace("logistic", "") else []),
+                f"y = {value}",
+                f"A[({rows} + {i}) * L + l] = y",
+                f"A[({slopes} + {i}) * L + l] = {slope}",
+            ]
+
+        return after
+
+    def _scale(self, k: int) -> After:
+        rows, slopes = self.hidden[k][0], self.slopes[k][0]
+        return lambda i: [f"A[({rows} + {i}) * L + l] = s * A[({slopes} + {i}) * L + l]"]
+
+    def _call(self, name: str, parts: Sequence[Product | list[str]]) -> None:
+        text = function_text("function", parts)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        name = f"{name}_{digest}"
+        self.builder.functions.setdefault(name, text.replace("def function(", f"def {name}(", 1))
+        self.builder.line(f"{name}(A, P)")
+
+
+def _nothing(i: str) -> list[str]:
+    return []

@@ -25,12 +25,13 @@ TORCH = {
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("hidden", [(), (4,), (13, 3), (11, 2, 12)], ids=str)
-def test_value_and_gradient_equal_autograd(activation: str, hidden: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("lanes", [1, 7])
+def test_value_and_gradient_equal_autograd(activation: str, hidden: tuple[int, ...], lanes: int) -> None:
     generator = torch.Generator().manual_seed(1)
     sizes = (5, *hidden, 1)
     weights = [torch.randn(b, a, generator=generator, dtype=torch.float64) for a, b in pairwise(sizes)]
     biases = [torch.randn(b, generator=generator, dtype=torch.float64) for b in sizes[1:]]
-    x = torch.randn(7, 5, generator=generator, dtype=torch.float64)
+    x = torch.randn(lanes, 5, generator=generator, dtype=torch.float64)
 
     def network(value: torch.Tensor) -> torch.Tensor:
         for k, (weight, bias) in enumerate(zip(weights, biases)):
