@@ -24,7 +24,7 @@ def forked() -> bool:
 
 
 class KernelEngine:
-    """Moves a batch in float64 inside a generated kernel."""
+    """Moves a batch inside a generated kernel."""
 
     backend = "numba"
     device = torch.device("cpu")
@@ -60,18 +60,20 @@ class KernelEngine:
     def _start(self, program: KernelProgram, x: Tensor, controls: Controls) -> None:
         count = x.shape[0]
         self.program, self.controls = program, controls
+        self.dtype = program.dtype(x.dtype)
         self.kernel = self._load()
-        self.parameters = program.builder.flat_parameters()
+        self.parameters = program.builder.flat_parameters(self.dtype)
+        self.number = self.parameters.dtype
         self.done = 0
-        self.carry = np.zeros((count, program.carry_size))
+        self.carry = np.zeros((count, program.carry_size), dtype=self.number)
         self.codes = np.zeros(count, dtype=np.int8)
         self.failed_at = np.full(count, -1, dtype=np.int64)
-        states = np.ascontiguousarray(x.cpu().numpy(), dtype=np.float64)
+        states = np.ascontiguousarray(x.cpu().numpy(), dtype=self.number)
         self._call("start_all", states, self.parameters, self.carry)
 
     def _load(self) -> ModuleType:
         """Compile the program."""
-        return load_kernel(self.program, self.lanes)
+        return load_kernel(self.program, self.lanes, self.dtype)
 
     def _call(self, name: str, *arguments: np.ndarray | int) -> None:
         """Run a function of the module; it changes arrays in place."""
@@ -86,14 +88,15 @@ class KernelEngine:
             observe_stride: Steps between observations, 0 for none.
 
         Returns:
-            ``(samples, batch size, n)`` and ``(samples, batch size, k)``, float64.
+            ``(samples, batch size, n)`` and ``(samples, batch size, k)``.
         """
         end = self.done + steps
         count = len(self.carry)
-        states = np.empty((end // stride - self.done // stride, count, self.program.state_size))
+        samples = end // stride - self.done // stride
+        states = np.empty((samples, count, self.program.state_size), dtype=self.number)
         rows = end // observe_stride - self.done // observe_stride if observe_stride else 0
-        observed = np.empty((rows, count, self.program.observed_size))
-        table = self.controls.table(self.done, steps)
+        observed = np.empty((rows, count, self.program.observed_size), dtype=self.number)
+        table = self.controls.table(self.done, steps).astype(self.number, copy=False)
         arguments = (
             self.carry, self.parameters, table, self.done, steps, stride, states, observe_stride, observed,
             self.codes, self.failed_at,
@@ -108,8 +111,8 @@ class KernelEngine:
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Present states ``(batch size, n)`` and observables ``(batch size, k)``."""
-        states = np.empty((len(self.carry), self.program.state_size))
-        observed = np.empty((len(self.carry), self.program.observed_size))
+        states = np.empty((len(self.carry), self.program.state_size), dtype=self.number)
+        observed = np.empty((len(self.carry), self.program.observed_size), dtype=self.number)
         self._call("read_all", self.carry, self.parameters, states, observed)
         return states, observed
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from . import _math
 
 Rows = list[int]
 Shared = TypeVar("Shared")
@@ -78,11 +75,18 @@ class KernelBuilder:
         made: Shared = self._shared[id(owner)][1]
         return made
 
-    def flat_parameters(self) -> np.ndarray:
-        """Current values of all parameters as one float64 array."""
+    def flat_parameters(self, dtype: torch.dtype = torch.float64) -> np.ndarray:
+        """Read the current values of all parameters.
+
+        Args:
+            dtype: Floating-point type of the array.
+
+        Returns:
+            One array.
+        """
         if not self.parameters:
-            return np.zeros(1)
-        flat = [value.detach().reshape(-1).to("cpu", torch.float64) for value in self.parameters]
+            return torch.zeros(1, dtype=dtype).numpy()
+        flat = [value.detach().reshape(-1).to("cpu", dtype) for value in self.parameters]
         return torch.cat(flat).numpy()
 
     def section(self, name: str) -> None:
@@ -257,11 +261,3 @@ def lane_text(text: str) -> str:
             out.append(text[k])
             k += 1
     return "".join(out)
-
-
-def math_source() -> str:
-    """Text of the elementary functions, to be put at the head of a generated module."""
-    functions = (
-        _math.exponential, _math._quadrant, _math.sine, _math.cosine, _math.hyperbolic_tangent, _math.logistic
-    )  # fmt: skip
-    return "\n\n".join(inspect.getsource(function.py_func) for function in functions).strip()

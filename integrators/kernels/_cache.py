@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
+import torch
+
 from ._program import KernelProgram
 
 _loaded: dict[str, ModuleType] = {}
@@ -29,17 +31,18 @@ def cache_folder() -> Path:
     return base / "geomlearn"
 
 
-def load_kernel(program: KernelProgram, lanes: int) -> ModuleType:
+def load_kernel(program: KernelProgram, lanes: int, dtype: torch.dtype = torch.float64) -> ModuleType:
     """Compile and import the rollout of a flow map.
 
     Args:
         program: The code.
         lanes: Number of trajectories in a block.
+        dtype: Floating-point type in which it computes.
 
     Returns:
         The module with ``start_all``, ``read_all``, ``run_serial`` and ``run_parallel``.
     """
-    return load_source(program.source(lanes))
+    return load_source(program.source(lanes, dtype))
 
 
 def load_source(source: str) -> ModuleType:

@@ -150,6 +150,8 @@ class _Call:
             case ast.Attribute(value=ast.Name(id=module), attr=name):
                 called = getattr(self._function.__globals__.get(module), name, None)
         if getattr(called, "__module__", None) == "math":
+            if name == "ldexp":
+                return self._out.scaled(*arguments)
             stand_in = self._out.elementary.get(name)
             if stand_in is None:
                 return self._out.name(f"math.{name}({', '.join(map(self._out.text, arguments))})")

@@ -1,6 +1,7 @@
 """Elementary functions for loops over lanes: no calls and no branches, so that the loops become vector code.
 
-Angles are reduced in two steps in float64 and three in float32, which is exact up to ``LARGEST_ANGLE``.
+An angle is reduced to the nearest quarter turn in parts whose products are exact, up to ``LARGEST_ANGLE`` of
+either sign; beyond it the sine and the cosine are no number, which stops a trajectory.
 """
 
 from __future__ import annotations
@@ -14,37 +15,54 @@ import torch
 
 from lie.device import PowerSeries
 
-LARGEST_ANGLE = {torch.float32: 8192.0, torch.float64: 1e6}
+from ._lane_exponential import (
+    exponential_double,
+    exponential_single,
+    hyperbolic_tangent_double,
+    hyperbolic_tangent_single,
+    logistic_double,
+    logistic_single,
+)
+
+LARGEST_ANGLE = {torch.float32: 8e5, torch.float64: 1e12}
 
 _EIGHTH = (math.pi / 4) ** 2
 _SINE = PowerSeries([(-1) ** k / factorial(2 * k + 1) for k in range(12)], _EIGHTH)
 _COSINE = PowerSeries([(-1) ** k / factorial(2 * k) for k in range(12)], _EIGHTH)
 _ARCTANGENT = PowerSeries([(-1) ** k / (2 * k + 1) for k in range(32)], math.tan(math.pi / 8) ** 2)
 _TO_QUARTERS = 2 / math.pi
-_MOST = 1e6
 _QUARTER = math.pi / 2
 _HALF = math.pi
 _OCTANT = math.pi / 4
 _TAN_EIGHTH = math.tan(math.pi / 8)
-
-
-def _quarters(x: float) -> int:
-    count = x * _TO_QUARTERS + 0.5
-    return int(count if count < _MOST else 0.0)  # NaN has no whole part
+_NAN = math.nan
 
 
 def _reduced_double(x: float) -> tuple[int, float]:
-    """Number of quarter turns next to x >= 0, and the rest."""
-    k = _quarters(x)
-    f = float(k)
-    return k, (x - f * 1.5707963267341256) - f * 6.077100506506192e-11
+    """Number of quarter turns next to x, up to a multiple of four, and the rest."""
+    turns = x * _TO_QUARTERS
+    near = abs(turns) < 1099511627776.0  # 2^40
+    k = (turns + 6755399441055744.0) - 6755399441055744.0 if near else 0.0  # 1.5 * 2^52
+    high = (k + 7083549724304467820544.0) - 7083549724304467820544.0  # 1.5 * 2^72: multiples of 2^20
+    low = k - high
+    r = (x - high * 1.5707963267341256) - low * 1.5707963267341256
+    r = (r - high * 6.077100506303966e-11) - low * 6.077100506303966e-11
+    r = r - k * 2.0222662487959506e-21
+    return int(low), r if near else _NAN
 
 
 def _reduced_single(x: float) -> tuple[int, float]:
-    """The same in float32 (constants of the Cephes library, S. Moshier)."""
-    k = _quarters(x)
-    f = float(k)
-    return k, ((x - f * 1.5703125) - f * 4.837512969970703125e-4) - f * 7.54978995489188216e-8
+    """The same in float32."""
+    turns = x * _TO_QUARTERS
+    near = abs(turns) < 524288.0  # 2^19
+    k = (turns + 12582912.0) - 12582912.0 if near else 0.0  # 1.5 * 2^23
+    high = (k + 51539607552.0) - 51539607552.0  # 1.5 * 2^35: multiples of 2^12
+    low = k - high
+    r = (x - high * 1.5703125) - low * 1.5703125
+    r = (r - high * 4.837512969970703e-4) - low * 4.837512969970703e-4
+    r = (r - high * 7.549533620476723e-08) - low * 7.549533620476723e-08
+    r = r - k * 2.563344151594519e-12
+    return int(low), r if near else _NAN
 
 
 def _turned(k: int, r: float) -> float:
@@ -88,7 +106,21 @@ def _arctangent(y: float, x: float) -> float:
 
 
 LANE_FUNCTIONS: dict[torch.dtype, dict[str, Callable[..., Any]]] = {
-    torch.float32: {"sin": _sine_single, "cos": _cosine_single, "atan2": _arctangent},
-    torch.float64: {"sin": _sine_double, "cos": _cosine_double, "atan2": _arctangent},
+    torch.float32: {
+        "sin": _sine_single,
+        "cos": _cosine_single,
+        "exp": exponential_single,
+        "tanh": hyperbolic_tangent_single,
+        "logistic": logistic_single,
+        "atan2": _arctangent,
+    },
+    torch.float64: {
+        "sin": _sine_double,
+        "cos": _cosine_double,
+        "exp": exponential_double,
+        "tanh": hyperbolic_tangent_double,
+        "logistic": logistic_double,
+        "atan2": _arctangent,
+    },
 }
-"""What stands in for ``math.sin`` and ``math.cos`` of x >= 0, and ``math.atan2`` of y >= 0."""
+"""What stands in for functions of ``math``, for ``math.atan2`` where y >= 0, and the logistic function."""

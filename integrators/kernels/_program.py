@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from .._status import Status
 from ._builder import KernelBuilder
 from ._lane_text import NO_VERDICT_TEXT, ROWS_TEXT, VERDICT_TEXT, split
@@ -16,7 +18,7 @@ from ._loop_text import (
     SINGLE_STEPS,
     STEPS_IN_PAIRS,
 )
-from ._module import module_source
+from ._module import module_source, number_type
 
 BLOCK_LANES = 64
 _FIRST_CACHE = 24_000
@@ -54,6 +56,7 @@ class KernelProgram:
         verdict_row: Where ``checked`` is not set, a row in which ``step`` leaves the largest ``Status`` of
             each lane since it was cleared; ``None`` for steps that cannot fail.
         controlled: Whether the map has inputs.
+        double: Whether it computes in float64 alone, as steps do that solve equations to rounding.
     """
 
     builder: KernelBuilder
@@ -66,6 +69,19 @@ class KernelProgram:
     checked: bool = True
     verdict_row: int | None = None
     controlled: bool = True
+    double: bool = False
+
+    def dtype(self, states: torch.dtype) -> torch.dtype:
+        """Choose the floating-point type in which states are advanced.
+
+        Args:
+            states: Their dtype.
+
+        Returns:
+            float32 for states in float32, unless the step decides lane by lane or needs float64.
+        """
+        single = states == torch.float32 and not self.checked and not self.double
+        return torch.float32 if single else torch.float64
 
     def lanes(self, count: int) -> int:
         """Choose the number of trajectories that are advanced together.
@@ -82,21 +98,31 @@ class KernelProgram:
         fits = 8 * BLOCK_LANES * self.builder.row_count <= _FIRST_CACHE
         return BLOCK_LANES if fits and count > BLOCK_LANES // 2 and not self.checked else BLOCK_LANES // 2
 
-    def source(self, lanes: int) -> str:
+    def source(self, lanes: int, dtype: torch.dtype = torch.float64) -> str:
         """Text of the module.
 
         Args:
             lanes: Number of trajectories in a block.
+            dtype: Floating-point type in which it computes.
 
         Returns:
             Python source.
         """
         functions = [*self.map_functions(), *self._loop()]
         inlined = (*_SMALL, *self.builder.functions, *(() if self.checked else _MAP))
-        return module_source(functions, lanes, self.builder.row_count, inlined, self.constants())
+        constants = self.constants(dtype)
+        return module_source(functions, lanes, self.builder.row_count, inlined, constants, dtype)
 
-    def constants(self) -> dict[str, object]:
-        """What the functions of the map and of the loop read as constants, by name."""
+    def constants(self, dtype: torch.dtype = torch.float64) -> dict[str, object]:
+        """What the functions of the map and of the loop read as constants.
+
+        Args:
+            dtype: Floating-point type in which they compute.
+
+        Returns:
+            Values by name.
+        """
+        number = number_type(dtype)
         return {
             "CARRY": self.carry_size,
             "STATE": self.state_row,
@@ -106,7 +132,8 @@ class KernelProgram:
             "OBSERVED_SIZE": self.observed_size,
             "VERDICT": self.verdict_row,
             "CHUNK": CHUNK,
-            "LARGEST": 1e300,
+            "FLOAT": number,
+            "LARGEST": f"{number}({min(1e300, torch.finfo(dtype).max)!r})",
             "NON_FINITE": int(Status.NON_FINITE),
         }
 

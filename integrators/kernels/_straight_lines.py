@@ -69,6 +69,8 @@ class StraightLines:
         if isinstance(value, tuple):
             return "(" + ", ".join(map(self.text, value)) + ",)"
         if isinstance(value, float):
+            if math.isnan(value):
+                return f"{self._scalar}(np.nan)"
             return repr(value) if self.dtype == torch.float64 else f"np.float32({value!r})"
         return f"np.int32({value})" if isinstance(value, int) else value
 
@@ -194,3 +196,17 @@ class StraightLines:
             The value converted.
         """
         return self.name(f"{'np.int32' if kind is int else self._scalar}({self.text(value)})")
+
+    def scaled(self, value: Value, exponent: Value) -> Value:
+        """Multiply by a power of two within the range of the dtype, built from its bits.
+
+        Args:
+            value: What to multiply.
+            exponent: The exponent, a whole number.
+
+        Returns:
+            ``value * 2**exponent``.
+        """
+        whole, bias, place = ("np.int32", 127, 23) if self._scalar == "np.float32" else ("np.int64", 1023, 52)
+        bits = f"{whole}(({whole}({self.text(exponent)}) + {bias}) << {place})"
+        return self.operate("*", value, self.name(f"{bits}.view({self._scalar})"))

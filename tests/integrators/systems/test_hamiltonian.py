@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import mpmath
 import pytest
 import sympy
 import torch
@@ -115,13 +114,3 @@ def test_kernel_functions_equal_torch() -> None:
     x = 0.5 * points(5, 4)
     ends = [rollout(KahanLi6(system, 0.02), x, steps=20, backend=b).final for b in ("torch", "numba")]
     torch.testing.assert_close(*ends, rtol=0, atol=1e-12)
-
-
-def test_vector_sine_and_cosine_are_right_to_rounding() -> None:
-    from integrators.kernels._math import cosine, sine
-
-    for x in (0.0, 1e-9, 0.5, math.pi / 4, 1.6, 3.2, -7.1, 123.4, -1e4, 3e5):
-        for ours, exact in ((sine, mpmath.sin), (cosine, mpmath.cos)):
-            slack = 4 * 2.0**-53 + abs(x) * 2.0**-53
-            assert abs(ours(x) - float(exact(mpmath.mpf(x)))) <= slack
-    assert math.isnan(sine(math.nan))
