@@ -19,6 +19,13 @@ from ._rollout import Rollout, load_rollout, rollout
 from ._state import Part, StateSpace, vector
 from ._status import LargeStepWarning, Status, StepError
 from ._work_precision import WorkPrecision, WorkPrecisionPoint, work_precision
+from .discrete_gradient import (
+    AverageVectorField,
+    DiscreteGradient,
+    GonzalezMidpoint,
+    ItohAbe,
+    SymmetricItohAbe,
+)
 from .lie_group import RigidBodySplitting
 from .runge_kutta import (
     DOP853,
@@ -53,6 +60,7 @@ from .splitting import (
     Suzuki4,
     SuzukiUmeno8,
     SymplecticEuler,
+    Tao,
     Verlet,
     VerletDriftFirst,
     Yoshida4,
@@ -94,11 +102,13 @@ __all__ = [
     "SRKN6",
     "SRKN11",
     "SRKN14",
+    "AverageVectorField",
     "BlanesMoanS6",
     "BlanesMoanS10",
     "Certificate",
     "ConstantInertia",
     "ConstrainedHamiltonian",
+    "DiscreteGradient",
     "Drift",
     "ExplicitRungeKutta",
     "FlowMap",
@@ -107,6 +117,7 @@ __all__ = [
     "Gauss4",
     "Gauss6",
     "GaussLegendre",
+    "GonzalezMidpoint",
     "GroupVariationalIntegrator",
     "Growth",
     "Hamiltonian",
@@ -114,6 +125,7 @@ __all__ = [
     "ImplicitMidpoint",
     "Inertia",
     "InvariantDrift",
+    "ItohAbe",
     "KahanLi6",
     "KahanLi8",
     "LargeStepWarning",
@@ -146,8 +158,10 @@ __all__ = [
     "StepError",
     "Suzuki4",
     "SuzukiUmeno8",
+    "SymmetricItohAbe",
     "SymplecticEuler",
     "Tableau",
+    "Tao",
     "VectorField",
     "Verlet",
     "VerletDriftFirst",

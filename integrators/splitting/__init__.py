@@ -25,6 +25,7 @@ from ._methods import (
 )
 from ._scheme import Scheme
 from ._splitting import Splitting
+from ._tao import Tao
 
 __all__ = [
     "ABA864",
@@ -45,6 +46,7 @@ __all__ = [
     "Suzuki4",
     "SuzukiUmeno8",
     "SymplecticEuler",
+    "Tao",
     "Verlet",
     "VerletDriftFirst",
     "Yoshida4",
