@@ -37,9 +37,8 @@ def iterate(
     Args:
         function: The contraction, ``(..., k)`` to ``(..., k)``.
         start: First guess ``(..., k)``.
-        scale: Size of the states ``(...)`` to which the changes are compared.
-        weight: What a change of the unknown is multiplied with before it is compared, such as the step for
-            slopes.
+        scale: Size of the states ``(...)`` to which changes are compared, together with that of the unknown.
+        weight: Factor of the unknown in states, such as the step for slopes.
         limit: Largest number of applications.
 
     Returns:
@@ -47,16 +46,18 @@ def iterate(
     """
     with torch.no_grad():
         x = start.detach()
-        level = noise_level(x.dtype) * scale.detach()
-        last = torch.full_like(level, math.inf)
+        level, weight = noise_level(x.dtype), abs(weight)
+        last = torch.full_like(scale.detach(), math.inf)
         settled = torch.zeros_like(last, dtype=torch.bool)
         broken = settled
         for _ in range(limit):
             y = function(x).detach()
-            change = abs(weight) * (y - x).abs().amax(-1)
+            change = weight * (y - x).abs().amax(-1)
+            calm = change <= level * (scale + weight * y.abs().amax(-1))
             x = torch.where(settled.unsqueeze(-1), x, y)
-            settled = settled | (change == 0) | ((change >= last) & (change <= level))
-            broken = ~settled & ~torch.isfinite(change)
+            finite = torch.isfinite(change)
+            settled = settled | (change == 0) | ((change >= last) & calm & finite)
+            broken = ~settled & ~finite
             last = change
             if not any_true(~settled & ~broken):
                 break
@@ -72,8 +73,8 @@ def solve_fixed_point(
     Args:
         function: A contraction, ``(..., k)`` to ``(..., k)``, each trajectory on its own.
         start: First guess ``(..., k)``.
-        scale: Size of the states ``(...)`` to which changes are compared.
-        weight: What a change of the unknown is multiplied with before it is compared.
+        scale: Size of the states ``(...)`` to which changes are compared, together with that of the unknown.
+        weight: Factor of the unknown in states, such as the step for slopes.
 
     Returns:
         The solution ``(..., k)`` and codes of ``Status`` ``(...)``.
@@ -180,9 +181,9 @@ def emit_fixed_point(
         body: Writes the computation of the candidate from the unknown.
         unknown: Rows of the first guess, and of the solution in the end.
         candidate: Rows that ``body`` fills.
-        scale: Row of the size of the states.
+        scale: Row of the size of the states to which changes are compared, together with that of the unknown.
         verdict: Row that takes the larger of what it holds and the ``Status``.
-        weight: Factor of the changes, the name of a variable.
+        weight: Factor of the unknown in states, the name of a variable.
     """
     b = builder
     last, settled = b.rows(2)
@@ -190,17 +191,20 @@ def emit_fixed_point(
     with b.loop(f"for iteration in range({ITERATIONS}):"):
         body()
         changes = [f"change = max(change, abs(@{n} - @{o}))" for n, o in zip(candidate, unknown, strict=True)]
+        sizes = [f"size = max(size, abs(@{n}))" for n in candidate]
         keeps = [f"@{o} = @{o} if done > 0.5 else @{n}" for n, o in zip(candidate, unknown, strict=True)]
         total = " + ".join(f"abs(@{n})" for n in candidate)
         level = noise_level(torch.float64)
         b.line("left = 0")
         b.lanes(
-            "change = 0.0",
+            "change = 0.0\nsize = 0.0",
             *changes,
+            *sizes,
             f"change = change * abs({weight})",
+            f"size = @{scale} + size * abs({weight})",
             f"done = @{settled}",
             *keeps,
-            f"calm = 1.0 if change <= {level!r} * @{scale} else 0.0",
+            f"calm = 1.0 if change <= {level!r} * size else 0.0",
             f"calm = calm if change >= @{last} else 0.0",
             "calm = 1.0 if change == 0.0 else calm",
             f"finite = 1.0 if {total} < 1e300 else 0.0",
