@@ -67,12 +67,15 @@ def compose_programs(
     first = stages[0].program
     b.row_count = max(stage.program.builder.row_count for stage in stages)
     control = b.rows(control_size)
+    checked = all(stage.program.checked for stage in stages)
     can_fail = any(s.program.checked or s.program.verdict_row is not None for s in stages)
-    verdict = b.rows(1)[0] if can_fail else None
+    verdict = b.rows(1)[0] if can_fail and not checked else None
+    saved = b.rows(first.carry_size if checked else 0)
     parts = [_define(b, stage) for stage in stages]
     b.section("start")
     b.line(parts[0].call("start"))
     b.section("step")
+    b.lanes(*[f"@{row} = @{k}" for k, row in enumerate(saved)])
     before = parts[0]
     for k, run in enumerate(_runs(parts)):
         if k and not run[0].stage.joined:
@@ -81,6 +84,8 @@ def compose_programs(
         before = run[-1]
     if not closed:
         _hand_over(b, before, parts[0])
+    if checked:
+        _write_codes(b, saved)
     b.section("finish")
     b.line(parts[0].call("finish"))
     b.section("observe")
@@ -100,7 +105,7 @@ def compose_programs(
         control_row=control[0] if control else first.state_row,
         observed_row=observed_row,
         observed_size=observed_size,
-        checked=False,
+        checked=checked,
         verdict_row=verdict,
     )
 
@@ -163,7 +168,7 @@ def _write_step(b: KernelBuilder, part: _Part, offset: str, verdict: int | None)
     """One step; what failed first in a lane stays its verdict."""
     program = part.stage.program
     if program.checked:
-        b.line(part.call("step", offset, f", A[{verdict} * L:]"))
+        b.line(part.call("step", offset, ", code" if verdict is None else f", A[{verdict} * L:]"))
         return
     own = program.verdict_row
     if own is not None:
@@ -171,6 +176,14 @@ def _write_step(b: KernelBuilder, part: _Part, offset: str, verdict: int | None)
     b.line(part.call("step", offset))
     if own is not None:
         b.lanes(f"@{verdict} = @{verdict} if @{verdict} >= {FAILED} else max(@{verdict}, @{own})")
+
+
+def _write_codes(b: KernelBuilder, saved: Rows) -> None:
+    """Undo the whole step in lanes where a part failed, and find the worst code."""
+    b.lanes(*[f"@{k} = @{row} if code[l] >= {FAILED} else @{k}" for k, row in enumerate(saved)])
+    b.line("worst = 0")
+    with b.loop("for l in range(L):"):
+        b.line("worst = max(worst, code[l])")
 
 
 def _hand_over(b: KernelBuilder, before: _Part, after: _Part) -> None:
