@@ -47,7 +47,8 @@ def module_source(
         lanes: The constant ``L``.
         rows: The constant ``ROWS``.
         inlined: Names of functions that are written into their callers, so that the compiler sees the rows
-            of the work array apart and turns loops over lanes into vector code.
+            of the work array apart and turns loops over lanes into vector code; those whose names begin with
+            ``inline_`` are too.
         constants: Other constants by name.
         dtype: Floating-point type in which the functions compute.
 
@@ -116,4 +117,4 @@ def typed(text: str, dtype: torch.dtype) -> str:
 def _decorator(name: str, inlined: Collection[str]) -> str:
     if name == "run_parallel":
         return _PARALLEL
-    return _INLINED if name in inlined else _PLAIN
+    return _INLINED if name in inlined or name.startswith("inline_") else _PLAIN
