@@ -95,9 +95,9 @@ def run_block(b, C, P, U, done, steps, stride, X, observe_stride, O, codes, fail
         bad[l] = codes[base + min(l, live - 1)]
         frozen += bad[l] >= 2
     read_rows(A, 0, CARRY, C, base, live)
-    k = 0
-    while k < steps:
-        n = done + k
+    n = done
+    while n < done + steps:
+        k = n - done
         size = min(steps - k, CHUNK)
         if stride > 0:
             size = min(size, stride - n % stride)
@@ -115,8 +115,8 @@ def run_block(b, C, P, U, done, steps, stride, X, observe_stride, O, codes, fail
                     A[i] = S[i]
         if not whole:
             frozen = advance_one_by_one(A, S, P, U, bad, base, live, n, k, size, failed_at)
-        k += size
-        record(A, P, done, n + size, stride, X, observe_stride, O, base, live)
+        n += size
+        record(A, P, done, n, stride, X, observe_stride, O, base, live)
     for l in range(live):
         codes[base + l] = bad[l]
     write_rows(A, 0, CARRY, C, base, live)
