@@ -27,7 +27,12 @@ def noise_level(dtype: torch.dtype) -> float:
 
 
 def iterate(
-    function: Function, start: Tensor, scale: Tensor, weight: float = 1.0, limit: int = ITERATIONS
+    function: Function,
+    start: Tensor,
+    scale: Tensor,
+    weight: float = 1.0,
+    limit: int = ITERATIONS,
+    tolerance: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Apply a contraction until rounding stops it, each trajectory on its own; no derivatives are recorded.
 
@@ -40,6 +45,7 @@ def iterate(
         scale: Size of the states ``(...)`` to which changes are compared, together with that of the unknown.
         weight: Factor of the unknown in states, such as the step for slopes.
         limit: Largest number of applications.
+        tolerance: Stop when the largest change is at most this; None goes on until rounding stops it.
 
     Returns:
         The solution ``(..., k)``, detached, and codes of ``Status`` ``(...)`` (int8).
@@ -56,7 +62,8 @@ def iterate(
             calm = change <= level * (scale + weight * y.abs().amax(-1))
             x = torch.where(settled.unsqueeze(-1), x, y)
             finite = torch.isfinite(change)
-            settled = settled | (change == 0) | ((change >= last) & calm & finite)
+            done = (change == 0) | ((change >= last) & calm & finite)
+            settled = settled | (done if tolerance is None else change <= tolerance)
             broken = ~settled & ~finite
             last = change
             if not any_true(~settled & ~broken):

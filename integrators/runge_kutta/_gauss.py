@@ -54,8 +54,8 @@ class GaussLegendre(StageMethod):
             stages: Number of stages, half the order.
             compensated: Whether the rounding errors of the state are carried along, for errors that grow like
                 the square root of the number of steps.
-            tolerance: Where to stop the solution of the stages: when the sum of the absolute changes of
-                ``h b_i f_i`` falls below it. Invariants then drift, and a warning says so. None goes on until
+            tolerance: Where to stop the solution of the stages: when the largest change of an entry of
+                ``h b_i f_i`` falls to it. Invariants then drift, and a warning says so. None goes on until
                 rounding stops the iteration.
             solver: ``"fixed point"``, which needs a step shorter than the fastest time of the system, or
                 ``"newton"`` with the field's derivative in the middle of the step, for stiff systems.

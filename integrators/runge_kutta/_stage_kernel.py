@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .._fixed_point import ITERATIONS, noise_level
 from .._status import Status
 from .._summation import increments
 from ..kernels import Rows
+from ._equations import NOISE_OF_STATE
 from ._quadrature import continuation, quadrature
-from ._solver import GUARD, MOST_SWEEPS
 
 if TYPE_CHECKING:
     from .._method import StepCode
     from ._stages import StageMethod
-
-EPS = torch.finfo(torch.float64).eps
 
 
 def _slopes(method: StageMethod, code: StepCode) -> list[Rows]:
@@ -57,14 +56,14 @@ def emit_step(method: StageMethod, code: StepCode) -> None:
     moving = f"moving_{stage[0]}"
     b.line(f"{moving} = L")
     b.line(f"sweep_{moving} = 0")
-    with b.loop(f"while {moving} > 0 and sweep_{moving} < {MOST_SWEEPS}:"):
+    with b.loop(f"while {moving} > 0 and sweep_{moving} < {ITERATIONS}:"):
         b.line(f"sweep_{moving} += 1")
         b.lanes(f"@{change} = 0.0\n@{scale} = 0.0")
         terms = _coupling_terms(method, code, slopes)
         for i, weight in enumerate(weights):
             b.lanes(*[f"@{stage[c]} = @{x[c]} + {terms[i][c]}" for c in range(n)], join=True)
             targets = [
-                f"new = {weight} * {{0}}\n@{change} = @{change} + abs(new - @{row})\n"
+                f"new = {weight} * {{0}}\n@{change} = max(@{change}, abs(new - @{row}))\n"
                 f"@{scale} = @{scale} + abs(new)\n@{row} = new if @{settled} < 0.5 else @{row}"
                 for row in slopes[i]
             ]
@@ -89,10 +88,11 @@ def _settle(
         goal = code.builder.number(code.builder.parameter(torch.tensor([method.tolerance])))
         done = f"1.0 if @{change} <= {goal} else 0.0"
     else:
-        small = f"{EPS * GUARD!r} * @{scale} + {4 * EPS!r} * @{size}"
+        level = noise_level(torch.float64)
+        small = f"{level!r} * (@{scale} + {NOISE_OF_STATE!r} * @{size})"
         done = f"1.0 if (@{change} == 0.0) | ((@{change} >= @{before}) & (@{change} <= {small})) else 0.0"
     return (
-        f"done = {done}\nlost = 0.0 if @{change} < 1e300 else 1.0\n"
+        f"done = {done}\nlost = 0.0 if @{scale} < 1e300 else 1.0\n"
         f"@{settled} = max(@{settled}, max(done, lost))\n@{before} = @{change}"
     )
 
