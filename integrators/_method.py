@@ -144,10 +144,32 @@ class SystemMethod(FlowMap):
 
 
 class HamiltonianMethod(SystemMethod):
-    """A numerical method for Hamiltonian systems."""
+    """A numerical method for Hamiltonian systems.
+
+    Attributes:
+        takes_forces: Whether it takes forces beside those of the Hamiltonian.
+    """
 
     requires: ClassVar[Any] = HamiltonianSystem
+    takes_forces: ClassVar[bool] = False
     system: HamiltonianSystem
+
+    def __init__(self, system: HamiltonianSystem, h: float) -> None:
+        """Bind.
+
+        Args:
+            system: The system.
+            h: Step; negative steps go back in time.
+
+        Raises:
+            ValueError: If forces beside those of the Hamiltonian act, which the method does not know.
+        """
+        super().__init__(system, h)
+        if system.forced and not self.takes_forces:
+            raise ValueError(
+                f"system: {type(self).__name__} integrates a Hamiltonian alone, but other forces act on "
+                f"{system!r}; GaussLegendre and RungeKutta4 treat them"
+            )
 
     def flip_velocities(self, x: Tensor) -> Tensor:
         """Change the sign of the momenta, and of time."""

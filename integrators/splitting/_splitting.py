@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._exponential import emit_exponential_ratio, exponential_ratio
 from .._method import HamiltonianMethod, StepCode
 from .._summation import add, increments
 from ..kernels import KernelBuilder, Rows
@@ -40,10 +41,13 @@ class Splitting(HamiltonianMethod):
     Time, where the force depends on it, advances with the drifts. A kick at the end of a step shares its
     force with the one that begins the next.
 
+    Forces ``F - c p`` with ``F`` and ``c`` free of momenta, as by inputs and linear friction, are part of the
+    kicks, which solve ``p' = F - c p`` exactly.
+
     Source: Hairer, Lubich, Wanner, Geometric Numerical Integration, 2nd ed. 2006, sections II.5 and VI.3.
     """
 
-    symplectic = True
+    takes_forces = True
 
     def __init__(
         self, system: HamiltonianSystem, h: float, scheme: Scheme, compensated: bool = False
@@ -72,10 +76,22 @@ class Splitting(HamiltonianMethod):
                 f"system: {scheme.name} has its order only for T = p M^-1 p / 2, which {system!r} does not "
                 "have; BlanesMoanS6, BlanesMoanS10 and KahanLi8 treat any T(p) + V(q)"
             )
+        if not system.exact_kicks:
+            raise ValueError(
+                f"system: {type(self).__name__} needs forces F - c p with F and c free of momenta, but "
+                f"those on {system!r} are others; GaussLegendre and RungeKutta4 treat any forces"
+            )
+        if scheme.quadratic_only and system.damped:
+            raise ValueError(
+                f"system: {scheme.name} has its order only without friction; BlanesMoanS6, BlanesMoanS10 and "
+                "KahanLi8 keep theirs"
+            )
         self.scheme, self.compensated = scheme, compensated
-        self.order, self.symmetric, self.reversible = scheme.order, scheme.symmetric, scheme.symmetric
-        self.evaluations = scheme.forces
-        self._keeps_force = scheme.kick_first and scheme.factors[-1][0] == "kick"
+        self.order, self.symmetric, self.symplectic = scheme.order, scheme.symmetric, system.conservative
+        self.reversible = scheme.symmetric and system.reversible
+        shared = scheme.kick_first and scheme.factors[-1][0] == "kick"
+        self._keeps_force = shared and not system.forced
+        self.evaluations = scheme.forces + (shared and system.forced)
 
     def start(self, x: Tensor, constants: None) -> SplitCarry:
         """Split states ``(..., n)`` into positions, momenta, the first force and time."""
@@ -97,8 +113,11 @@ class Splitting(HamiltonianMethod):
                 t = None if t is None else t + step
                 force = None
             else:
-                force = self.system.force(q, t) if force is None else force
-                p, p_error = add(p, p_error, step * force)
+                rates = None
+                if force is None:
+                    force, rates = self.system.kick_forces(q, t, control)
+                slope = force if rates is None else exponential_ratio(-step * rates) * (force - rates * p)
+                p, p_error = add(p, p_error, step * slope)
         return SplitCarry(q, p, force if self._keeps_force else None, t, q_error, p_error)
 
     def finish(self, carry: SplitCarry, constants: None) -> Tensor:
@@ -132,6 +151,8 @@ class Splitting(HamiltonianMethod):
         b, offset, d = code.builder, code.offset, self.system.degrees
         q, p, t = code.state[:d], code.state[d : 2 * d], code.state[2 * d :]
         force = code.carried[: d * self._keeps_force]
+        damped = self.system.damped
+        ratio = emit_exponential_ratio(b) if damped else ""
         q_error, p_error = code.carried[len(force) :][:d], code.carried[len(force) :][d:]
         drifts, kicks = list(self.scheme.drifts), list(self.scheme.kicks)
         first = kicks.pop(0) if self.scheme.kick_first else None
@@ -150,7 +171,10 @@ class Splitting(HamiltonianMethod):
             targets = increments(p, p_error, weight)
             keep = [f"@{f} = {{0}}\n" for f in force] or [""] * d
             both = [a + b for a, b in zip(keep, targets, strict=True)]
-            self.system.emit_force(b, offset, q, t, both)
+            rates = [f"rate_{i} = {{}}\nratio_{i} = {ratio}(-{weight} * rate_{i})" for i in damped]
+            for i in damped:
+                both[i] = both[i].replace("{0}", f"(ratio_{i} * ({{0}} - rate_{i} * @{p[i]}))")
+            self.system.emit_kick_forces(b, offset, q, t, code.control, rates + both)
 
         if first is not None and force:
             weight = b.number(place)

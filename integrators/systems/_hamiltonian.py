@@ -11,8 +11,11 @@ from torch import Tensor
 from .._state import Part, StateSpace, vector
 from ..kernels import KernelBuilder, Rows
 from ._coordinates import Names, coordinate_pairs, hint
+from ._forcing import analyse, even, parse_forces
 from ._function import SymbolicFunction
-from ._parse import Expression, as_symbols, parse, require_known
+from ._identity import vanishes
+from ._inputs import parse_inputs, with_inputs
+from ._parse import Expression, as_symbols, parse, require_distinct, require_known
 from ._symbolic import TIME, SymbolicSystem, parse_invariants
 from ._system import HamiltonianSystem
 
@@ -40,6 +43,8 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         positions: Names | None = None,
         momenta: Names | None = None,
         invariants: Mapping[str, Expression | Sequence[Expression]] | None = None,
+        forces: Mapping[str, Expression] | None = None,
+        inputs: Names = (),
         units: tuple[str, str] = ("1", "1"),
         dtype: torch.dtype = torch.float64,
     ) -> None:
@@ -51,6 +56,9 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
             positions: Names of the positions in order; None finds ``q1, q2, ...``.
             momenta: Names of the momenta in order; None finds ``p1, p2, ...``.
             invariants: Conserved quantities beside the energy, expressions in the same symbols.
+            forces: Forces beside ``-dH/dq`` by the momentum that they push, such as ``{"p1": "u1 - b*p1"}``:
+                expressions that may have inputs besides.
+            inputs: Names of the controls in order.
             units: Units of positions and momenta, for files and plots.
             dtype: Floating-point type of the parameters.
 
@@ -61,18 +69,27 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         super().__init__()
         self.expression = parse(expression)
         given = dict(parameters or {})
-        symbols = self.expression.free_symbols
         named = as_symbols(list(given))
-        self.positions, self.momenta = coordinate_pairs([self.expression], named, positions, momenta)
+        controls = as_symbols(inputs)
+        symbols = [*named, *controls]
+        self.positions, self.momenta = coordinate_pairs([self.expression], symbols, positions, momenta)
+        require_distinct(positions=self.positions, momenta=self.momenta, inputs=controls, parameters=named)
+        pushes = parse_forces(forces, self.momenta, "momenta")
+        self.forces, self.inputs = pushes, parse_inputs(inputs, pushes.values())
         quantities = parse_invariants(invariants)
         known = [*self.positions, *self.momenta, TIME, *named]
         checked = {"expression": self.expression}
         checked |= {f"invariants[{n!r}]": e for n, es in quantities.items() for e in es}
         require_known(checked, known, hint())
+        require_known(
+            {f"forces[{n!r}]": e for n, e in pushes.items()}, [*known, *controls], hint(inputs=True)
+        )
         self.degrees = len(self.positions)
-        self.timed = TIME in symbols
+        self.control_size = len(self.inputs)
+        self.timed = any(TIME in e.free_symbols for e in (*checked.values(), *pushes.values()))
         self._set_values(given, dtype)
         self._derive(quantities)
+        self._derive_forces(pushes)
         clock: tuple[Part, ...] = (vector("t", 1),) if self.timed else ()
         self.space = StateSpace(
             vector("q", self.degrees, unit=units[0]), vector("p", self.degrees, unit=units[1]), *clock
@@ -82,20 +99,101 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         h, q, p = self.expression, self.positions, self.momenta
         slope_q, slope_p = [sympy.diff(h, s) for s in q], [sympy.diff(h, s) for s in p]
         time = [TIME] if self.timed else []
-        self.separable = all(sympy.simplify(sympy.diff(e, s)) == 0 for e in slope_q for s in p) and not any(
-            sympy.diff(e, TIME) != 0 for e in slope_p
+        self.separable = all(vanishes(sympy.diff(e, s)) for e in slope_p for s in (*q, TIME))
+        self.quadratic_kinetic = (
+            self.separable
+            and all(vanishes(sympy.diff(e, s, r)) for e in slope_p for s in p for r in p)
+            and all(vanishes(e.xreplace(dict.fromkeys(p, sympy.Integer(0)))) for e in slope_p)
         )
-        second = [sympy.simplify(sympy.diff(e, s)) for e in slope_p for s in p]
-        self.quadratic_kinetic = self.separable and not any(e.free_symbols & {*p, *q, TIME} for e in second)
-        if self.quadratic_kinetic and any(sympy.simplify(e.subs(dict.fromkeys(p, 0))) != 0 for e in slope_p):
-            self.quadratic_kinetic = False
         state, own = [*q, *p, *time], self.parameter_symbols
         self._set_observables(h, quantities, state)
         self._gradient = SymbolicFunction([*slope_q, *slope_p], state, own)
         if self.separable:
-            zero_p, zero_q = dict.fromkeys(p, 0), dict.fromkeys(q, 0)
-            self._force = SymbolicFunction([-e.subs(zero_p) for e in slope_q], [*q, *time], own)
-            self._velocity = SymbolicFunction([e.subs(zero_q) for e in slope_p], p, own)
+            zero_p, zero_q = dict.fromkeys(p, sympy.Integer(0)), dict.fromkeys(q, sympy.Integer(0))
+            self._force = SymbolicFunction([-e.xreplace(zero_p) for e in slope_q], [*q, *time], own)
+            self._velocity = SymbolicFunction([e.xreplace(zero_q) for e in slope_p], p, own)
+
+    def _derive_forces(self, pushes: Mapping[str, sympy.Expr]) -> None:
+        q, p = self.positions, self.momenta
+        self.reversible = even(self.expression, {s: -s for s in (*p, TIME)})
+        self.forced = bool(pushes)
+        if not pushes:
+            return
+        forcing = analyse([pushes.get(s.name, sympy.Integer(0)) for s in p], q, p)
+        self.exact_kicks, self.conservative = forcing.exact, forcing.conservative
+        self.reversible = self.reversible and forcing.reversible
+        time, own = [TIME] if self.timed else [], self.parameter_symbols
+        slope_q, slope_p = self._gradient.outputs[: len(q)], self._gradient.outputs[len(q) :]
+        pushed = [f - s for f, s in zip(forcing.forces, slope_q, strict=True)]
+        clock = [sympy.Integer(1) for _ in time]
+        self._field = SymbolicFunction([*slope_p, *pushed, *clock], [*q, *p, *time, *self.inputs], own)
+        if self.separable and forcing.exact:
+            self.damped = tuple(i for i, rate in enumerate(forcing.rates) if rate != 0)
+            rates = [forcing.rates[i] for i in self.damped]
+            free = [f + e for f, e in zip(forcing.free, self._force.outputs, strict=True)]
+            self._kick = SymbolicFunction([*rates, *free], [*q, *time, *self.inputs], own)
+
+    def field(self, x: Tensor, control: Tensor | None = None) -> Tensor:
+        """Compute ``(dH/dp, -dH/dq + forces)``, and one for time.
+
+        Args:
+            x: States ``(..., n)``.
+            control: Inputs ``(..., m)``; None stands for zero.
+
+        Returns:
+            Shape ``(..., n)``.
+        """
+        if not self.forced:
+            return super().field(x, control)
+        return self._field(with_inputs(x, control, self.control_size), self.values())
+
+    def emit_field(
+        self, builder: KernelBuilder, offset: int, x: Rows, control: Rows, targets: list[str]
+    ) -> None:
+        """Write ``(dH/dp, -dH/dq + forces)``, and one for time: a statement each, ``{}`` for its value."""
+        if self.forced:
+            self._field.emit(builder, [*x, *control], offset, targets)
+        else:
+            super().emit_field(builder, offset, x, control, targets)
+
+    def kick_forces(
+        self, q: Tensor, t: Tensor | None = None, control: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Compute the forces ``F - c p`` of a separable system, with ``F`` and ``c`` free of momenta.
+
+        Args:
+            q: Positions ``(..., d)``.
+            t: Times ``(..., 1)``, where the system depends on time.
+            control: Inputs ``(..., m)``; None stands for zero.
+
+        Returns:
+            ``F`` and ``c``, each ``(..., d)``; None for ``c`` where nothing is ``damped``.
+        """
+        if not self.forced:
+            return super().kick_forces(q, t, control)
+        self._require_kicks()
+        x = with_inputs(q if t is None else torch.cat((q, t), -1), control, self.control_size)
+        both, k = self._kick(x, self.values()), len(self.damped)
+        if not k:
+            return both, None
+        place = [self.damped.index(i) if i in self.damped else k for i in range(self.degrees)]
+        rates = torch.cat((both[..., :k], torch.zeros_like(both[..., :1])), -1)
+        return both[..., k:], rates[..., place]
+
+    def emit_kick_forces(
+        self, builder: KernelBuilder, offset: int, q: Rows, t: Rows, control: Rows, targets: list[str]
+    ) -> None:
+        """Write the ``c`` of ``damped`` momenta, then ``F``: one statement each, ``{}`` for its value."""
+        if not self.forced:
+            super().emit_kick_forces(builder, offset, q, t, control, targets)
+            return
+        self._require_kicks()
+        self._kick.emit(builder, [*q, *t, *control], offset, targets)
+
+    def _require_kicks(self) -> None:
+        self._require_separable()
+        if not self.exact_kicks:
+            raise ValueError(f"the forces on {self.expression} leave kicks without a closed form")
 
     def gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute ``dH/dq`` and ``dH/dp`` of states, each ``(..., d)``."""
@@ -131,5 +229,6 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         self._gradient.emit(builder, x, offset, targets)
 
     def extra_repr(self) -> str:
-        """Show the expression."""
-        return str(self.expression)
+        """Show the expression and the forces."""
+        pushes = [f"{name}' += {e}" for name, e in self.forces.items()]
+        return ", ".join([str(self.expression), *pushes])

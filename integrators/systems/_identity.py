@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
+import mpmath
 import sympy
+
+from ._code import FUNCTIONS
 
 _DIGITS = 60
 _POINTS = 4
+_EXACT, _MEASURED = mpmath.mpf(10) ** -30, mpmath.mpf(10) ** -11
+Values = dict[sympy.Symbol, Any]
 
 
 def vanishes(expression: sympy.Expr) -> bool:
     """Whether an expression is zero for all values of its symbols.
 
-    Expanded first; what does not become zero by that is evaluated with 60 digits at random points, where an
-    expression that is not zero identically is zero with probability zero.
+    It is evaluated with 60 digits at random points: what is not zero identically is zero there with
+    probability zero. Numbers with a decimal point are taken to be known to eleven digits.
 
     Args:
         expression: The expression.
@@ -23,28 +29,65 @@ def vanishes(expression: sympy.Expr) -> bool:
         Whether it is zero.
     """
     e = sympy.sympify(expression)
-    if e.is_zero or e == 0 or sympy.expand(e) == 0:
-        return True
-    if not e.free_symbols and e.is_Number:
-        return False
+    if e.is_Number or not e.free_symbols:
+        return bool(e == 0) or (not e.is_Number and _zero(e, {}) is True)
     generator, symbols = random.Random(1), sorted(e.free_symbols, key=lambda s: s.name)
-    terms = [abs(a) for a in sympy.Add.make_args(sympy.expand(e))]
     looked = 0
     for _ in range(8 * _POINTS):
-        point = {s: sympy.Rational(generator.randint(1, 10**6), 10**6 + 3) for s in symbols}
-        value, size = (_value(x, point) for x in (e, sum(terms, sympy.Integer(1))))
-        if value is None or size is None:
-            continue
-        if abs(value) > 10 ** -(_DIGITS // 2) * abs(size):
+        with mpmath.workdps(_DIGITS):
+            point = {s: mpmath.mpf(generator.randint(1, 10**6)) / (10**6 + 3) for s in symbols}
+        zero = _zero(e, point)
+        if zero is False:
             return False
-        looked += 1
+        looked += zero is True
         if looked == _POINTS:
             break
     return looked > 0
 
 
-def _value(e: sympy.Expr, point: dict[sympy.Symbol, sympy.Rational]) -> complex | None:
-    value = sympy.N(e.subs(point), _DIGITS)
-    if not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
-        return None
-    return value
+def _zero(e: sympy.Expr, point: Values) -> bool | None:
+    """Whether it is zero to rounding at a point; None where it has no value."""
+    with mpmath.workdps(_DIGITS):
+        try:
+            value, size = _value(e, point, {})
+        except (ZeroDivisionError, OverflowError, ValueError):
+            return None
+        if not (mpmath.isfinite(value) and mpmath.isfinite(size)):
+            return None
+        return bool(abs(value) <= (_MEASURED if e.has(sympy.Float) else _EXACT) * size)
+
+
+def _value(e: sympy.Expr, point: Values, known: dict[sympy.Expr, tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Value, and a size that does not shrink where terms cancel."""
+    if e not in known:
+        known[e] = _combined(e, point, known)
+    return known[e]
+
+
+def _combined(e: sympy.Expr, point: Values, known: dict[sympy.Expr, tuple[Any, Any]]) -> tuple[Any, Any]:
+    if e in point:
+        return point[e], abs(point[e])
+    if not e.args:
+        number = mpmath.mpmathify(str(e)) if e.is_Float else mpmath.mpmathify(sympy.N(e, _DIGITS))
+        return number, abs(number)
+    values, sizes = zip(*(_value(a, point, known) for a in e.args), strict=True)
+    if e.is_Add:
+        return mpmath.fsum(values), mpmath.fsum(sizes)
+    if e.is_Mul:
+        return mpmath.fprod(values), mpmath.fprod(sizes)
+    if e.is_Pow:
+        value = values[0] ** values[1]
+        return value, abs(value) * (sizes[0] / abs(values[0]) if values[0] else 1)
+    value = _function(e, values)
+    return value, max([abs(value), *(min(size, mpmath.mpf(1)) for size in sizes)])
+
+
+def _function(e: sympy.Expr, values: tuple[Any, ...]) -> Any:
+    if isinstance(e, (sympy.Max, sympy.Min)):
+        return (max if isinstance(e, sympy.Max) else min)(values)
+    if e.func is sympy.Abs:
+        return abs(values[0])
+    name = FUNCTIONS.get(e.func)
+    if name is not None:
+        return getattr(mpmath, name)(*values)
+    return mpmath.mpmathify(sympy.N(e.func(*(sympy.Float(str(v), _DIGITS) for v in values)), _DIGITS))

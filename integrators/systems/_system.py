@@ -83,11 +83,21 @@ class HamiltonianSystem(System):
         degrees: Number ``d`` of degrees of freedom.
         separable: Whether ``H = T(p) + V(q, t)``.
         quadratic_kinetic: Whether moreover ``T = p M^-1 p / 2`` with a constant ``M``.
+        forced: Whether other forces push the momenta too, which ``field`` has and ``gradient`` has not.
+        exact_kicks: Whether those forces are of the form that ``kick_forces`` gives.
+        damped: Momenta with friction in ``kick_forces``.
+        conservative: Whether those forces, inputs held, have a potential, so that the flow is symplectic.
+        reversible: Whether changing the signs of momenta and time reverses the flow, inputs held.
     """
 
     degrees: int
     separable: bool = False
     quadratic_kinetic: bool = False
+    forced: bool = False
+    exact_kicks: bool = True
+    damped: tuple[int, ...] = ()
+    conservative: bool = True
+    reversible: bool = True
     has_energy = True
 
     @abstractmethod
@@ -120,6 +130,27 @@ class HamiltonianSystem(System):
     def velocity(self, p: Tensor) -> Tensor:
         """Compute ``dT/dp`` at momenta ``(..., d)`` of a separable system."""
         raise NotImplementedError(f"{self!r} is not separable")
+
+    def kick_forces(
+        self, q: Tensor, t: Tensor | None = None, control: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Compute the forces ``F - c p`` of a separable system, with ``F`` and ``c`` free of momenta.
+
+        Args:
+            q: Positions ``(..., d)``.
+            t: Times ``(..., 1)``, where the system depends on time.
+            control: Inputs ``(..., m)``; None stands for zero.
+
+        Returns:
+            ``F`` and ``c``, each ``(..., d)``; None for ``c`` where nothing is ``damped``.
+        """
+        return self.force(q, t), None
+
+    def emit_kick_forces(
+        self, builder: KernelBuilder, offset: int, q: Rows, t: Rows, control: Rows, targets: list[str]
+    ) -> None:
+        """Write the ``c`` of ``damped`` momenta, then ``F``: one statement each, ``{}`` for its value."""
+        self.emit_force(builder, offset, q, t, targets)
 
     def emit_force(self, builder: KernelBuilder, offset: int, q: Rows, t: Rows, targets: list[str]) -> None:
         """Write ``-dV/dq``: one statement per component, ``{}`` standing for its value."""
