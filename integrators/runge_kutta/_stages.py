@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from .._fixed_point import Function, attach, is_differentiated, iterate
 from .._method import StepCode
 from .._status import report
 from .._summation import add
@@ -15,8 +16,8 @@ from ..kernels import KernelBuilder, Rows
 from ..systems import HamiltonianSystem, System
 from . import _stage_kernel
 from ._any_system import AnySystemMethod
+from ._equations import NOISE_OF_STATE, StageEquations
 from ._quadrature import continuation, quadrature
-from ._solver import differentiable, jacobian, solve_slopes
 
 Solver = Literal["fixed point", "newton"]
 
@@ -91,50 +92,36 @@ class StageMethod(AnySystemMethod):
             control = x.new_zeros(self.control_size) if self.control_size else None
             control = None if control is None else control.expand(*x.shape[:-1], -1)
             slope = self.system.field(x.detach(), control).detach().unsqueeze(-2)
-        slopes = self._weights(x).unsqueeze(-1) * slope
+        slopes = self.weights(x).unsqueeze(-1) * slope
         return StageCarry(x, slopes, torch.zeros_like(x) if self.compensated else None)
 
-    def _weights(self, x: Tensor) -> Tensor:
+    def weights(self, x: Tensor) -> Tensor:
+        """Step times weights ``h b_i``, in the dtype and on the device of states."""
         weights = [float(value) for value in quadrature(self.kind, self.stages)[1]]
         return self.h * torch.tensor(weights, dtype=x.dtype, device=x.device)
 
     def _step(self, carry: StageCarry, control: Tensor | None) -> tuple[StageCarry, Tensor]:
         x, slopes, error = carry
-        weights = self._weights(x).unsqueeze(-1)
-        groups = [(i, k, m.to(x.device)) for i, k, m in self.couplings(x.dtype)]
-        held = None if control is None else control.unsqueeze(-2).expand(*x.shape[:-1], self.stages, -1)
-
-        def stages(base: Tensor, slopes: Tensor) -> Tensor:
-            parts = [m @ slopes[..., i:k] for i, k, m in groups]
-            return base.unsqueeze(-2) + (parts[0] if len(parts) == 1 else torch.cat(parts, -1))
-
-        def sweep(slopes: Tensor) -> Tensor:
-            return weights * self.system.field(stages(x, slopes), held)
-
-        fixed_x, fixed_held = x.detach(), None if held is None else held.detach()
-
-        def matrix(slopes: Tensor, at: Tensor) -> Tensor:
-            """Inverse of ``1 - F'`` with the field's derivative at given states."""
-            local = weights.unsqueeze(-1) * jacobian(lambda y: self.system.field(y, fixed_held), at)
-            blocks = [local[..., :, :, None, i:k] * m[:, None, :, None] for i, k, m in groups]
-            n = self.stages * x.shape[-1]
-            whole = torch.cat(blocks, -1).reshape(*x.shape[:-1], n, n)
-            return torch.linalg.inv_ex(torch.eye(n, dtype=x.dtype, device=x.device) - whole).inverse
-
+        s, n = slopes.shape[-2:]
+        held = None if control is None else control.unsqueeze(-2).expand(*x.shape[:-1], s, -1)
+        fixed = StageEquations(self, x.detach(), None if held is None else held.detach())
         with torch.no_grad():
-            following = torch.tensor(continuation(self.kind, self.stages), dtype=x.dtype, device=x.device)
+            following = torch.tensor(continuation(self.kind, s), dtype=x.dtype, device=x.device)
             guess = (following @ slopes).detach()
-            inverse = None
+            scale = NOISE_OF_STATE * x.detach().abs().amax(-1)
+            sweep: Function = fixed.sweep
             if self.solver == "newton":
-                middle = (fixed_x + 0.5 * guess.sum(-2)).unsqueeze(-2).expand_as(guess)
-                inverse = matrix(guess, middle)
-            solved, status = solve_slopes(
-                lambda k: weights * self.system.field(stages(fixed_x, k), fixed_held),
-                guess, fixed_x.abs().sum(-1), self.tolerance, inverse,
-            )  # fmt: skip
-        exact = differentiable(sweep, solved, lambda: matrix(solved, stages(fixed_x, solved)))
-        x, error = add(x, error, exact.sum(-2))
-        return StageCarry(x, solved, None if error is None else error.detach()), status
+                middle = (fixed.x + 0.5 * guess.sum(-2)).unsqueeze(-2).expand_as(guess)
+                sweep = fixed.newton(fixed.sweep, fixed.inverse(middle))
+            solved, status = iterate(sweep, guess.flatten(-2), scale, tolerance=self.tolerance)
+        exact = solved
+        moving = StageEquations(self, x, held)
+        if is_differentiated(moving.sweep(solved)):
+            inverse = fixed.inverse(fixed.stages(solved))
+            exact = attach(moving.newton(moving.sweep, inverse), solved)
+        x, error = add(x, error, exact.unflatten(-1, (s, n)).sum(-2))
+        carry = StageCarry(x, solved.unflatten(-1, (s, n)), None if error is None else error.detach())
+        return carry, status
 
     def advance(self, carry: StageCarry, control: Tensor | None, constants: None) -> StageCarry:
         """Move the states by one step; raises ``StepError`` where the stages have no solution to rounding."""
