@@ -20,7 +20,8 @@ import numpy as np
 from numba import njit, prange
 '''
 _PLAIN = '@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})\n'
-_INLINED = _PLAIN.replace("cache=True", "forceinline=True")
+_INNER = _PLAIN.replace("cache=True", "no_cpython_wrapper=True, no_cfunc_wrapper=True")
+_INLINED = _INNER.replace("nogil=True", "forceinline=True, nogil=True")
 _PARALLEL = _PLAIN.replace("nogil=True", "nogil=True, parallel=True")
 _ELEMENTARY = {
     "exponential": "exp",
@@ -37,6 +38,7 @@ def module_source(
     lanes: int,
     rows: int,
     inlined: Collection[str] = (),
+    inner: Collection[str] = (),
     constants: Mapping[str, object] | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> str:
@@ -49,6 +51,7 @@ def module_source(
         inlined: Names of functions that are written into their callers, so that the compiler sees the rows
             of the work array apart and turns loops over lanes into vector code; those whose names begin with
             ``inline_`` are too.
+        inner: Names of functions that are called by others of the module alone.
         constants: Other constants by name.
         dtype: Floating-point type in which the functions compute.
 
@@ -58,7 +61,7 @@ def module_source(
     values = {"L": lanes, "ROWS": max(rows, 1), "FLOAT": number_type(dtype), **(constants or {})}
     assigned = "\n".join(f"{name} = {value}" for name, value in values.items())
     decorated = [
-        _decorator(text.split("(")[0].removeprefix("def "), inlined) + typed(text, dtype)
+        _decorator(text.split("(")[0].removeprefix("def "), inlined, inner) + typed(text, dtype)
         for text in functions
     ]
     return "\n\n\n".join([f"{_HEAD}\n{assigned}", *elementary_functions(dtype), *decorated]) + "\n"
@@ -114,7 +117,9 @@ def typed(text: str, dtype: torch.dtype) -> str:
     return "".join(lines).replace("math.pi", f"{name}(math.pi)")
 
 
-def _decorator(name: str, inlined: Collection[str]) -> str:
+def _decorator(name: str, inlined: Collection[str], inner: Collection[str]) -> str:
     if name == "run_parallel":
         return _PARALLEL
-    return _INLINED if name in inlined or name.startswith("inline_") else _PLAIN
+    if name in inlined:
+        return _INLINED
+    return _INNER if name in inner else _PLAIN

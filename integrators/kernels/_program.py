@@ -24,6 +24,7 @@ BLOCK_LANES = 64
 _FIRST_CACHE = 24_000
 """Bytes of the work array of a block, of which the fast memory next to the processor holds 32 kB or more."""
 _LONGEST_PAIRED = 64
+_INNER = ("advance_one_by_one", "run_block")
 _MAP = ("start", "step", "step_twice", "finish", "observe")
 _SMALL = (
     "read_rows",
@@ -111,7 +112,7 @@ class KernelProgram:
         functions = [*self.map_functions(), *self._loop()]
         inlined = (*_SMALL, *self.builder.functions, *(() if self.checked else _MAP))
         constants = self.constants(dtype)
-        return module_source(functions, lanes, self.builder.row_count, inlined, constants, dtype)
+        return module_source(functions, lanes, self.builder.row_count, inlined, _INNER, constants, dtype)
 
     def constants(self, dtype: torch.dtype = torch.float64) -> dict[str, object]:
         """What the functions of the map and of the loop read as constants.
