@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..kernels import KernelProgram, load_cuda_kernel
@@ -49,14 +49,14 @@ class CudaEngine(KernelEngine):
         self._start(program, x, controls)
 
     def _load(self) -> ModuleType:
-        return load_cuda_kernel(self.program)
+        return load_cuda_kernel(self.program, self.dtype)
 
     def _call(self, name: str, *arguments: np.ndarray | int) -> None:
         if not len(self.carry):
             return
         from numba import cuda
 
-        there = [cuda.to_device(a) if isinstance(a, np.ndarray) else a for a in arguments]
+        there: list[Any] = [cuda.to_device(a) if isinstance(a, np.ndarray) else a for a in arguments]
         blocks = (len(self.carry) + THREADS - 1) // THREADS
         getattr(self.kernel, name)[blocks, THREADS](*there)
         for place in CHANGED[name]:
