@@ -1,6 +1,8 @@
 """Systems to integrate: from a symbolic expression, for torch and for kernels."""
 
 from ._constrained import ConstrainedHamiltonian
+from ._constrained_mechanical import ConstrainedMechanicalSystem
+from ._constrained_system import ConstrainedSystem
 from ._hamiltonian import Hamiltonian
 from ._mechanical import MechanicalSystem
 from ._module_field import ModuleField
@@ -13,6 +15,8 @@ from ._vector_field import VectorField
 
 __all__ = [
     "ConstrainedHamiltonian",
+    "ConstrainedMechanicalSystem",
+    "ConstrainedSystem",
     "Hamiltonian",
     "HamiltonianSystem",
     "MechanicalSystem",

@@ -8,21 +8,18 @@ import sympy
 import torch
 from torch import Tensor
 
-from .._linear import apply, solve
 from .._state import StateSpace, vector
-from .._status import StepError
 from ..kernels import KernelBuilder, Rows
-from ._constraint_rank import dependent_constraint, independent, require_independent
+from ._constrained_system import ConstrainedSystem, Pattern
+from ._constraint_rank import require_independent
 from ._coordinates import Names, coordinate_pairs, hint
 from ._function import SymbolicFunction
 from ._identity import vanishes
 from ._parse import Expression, as_symbols, parse, require_distinct, require_known
 from ._symbolic import SymbolicSystem, parse_invariants
 
-_ITERATIONS = 50
 
-
-class ConstrainedHamiltonian(SymbolicSystem):
+class ConstrainedHamiltonian(SymbolicSystem, ConstrainedSystem):
     """``H = p M^-1 p / 2 + V(q)`` with constant ``M`` under constraints ``g(q) = 0``, from expressions.
 
     ``q' = M^-1 p`` and ``p' = -dV/dq - G^T lambda`` with ``G = dg/dq``; the multipliers ``lambda`` keep
@@ -45,8 +42,6 @@ class ConstrainedHamiltonian(SymbolicSystem):
         >>> bool(ball.residual(x).abs().max() < 1e-15)
         True
     """
-
-    has_energy = True
 
     def __init__(
         self,
@@ -147,101 +142,19 @@ class ConstrainedHamiltonian(SymbolicSystem):
         """Compute ``G = dg/dq`` at positions ``(..., d)``, shape ``(..., m, d)``."""
         return self._jacobian(q, self.values()).unflatten(-1, (len(self.constraints), self.degrees))
 
-    def multipliers(self, x: Tensor) -> Tensor:
-        """Compute the ``lambda`` of the equations of motion at states ``(..., 2 d)``.
+    def curvature(self, q: Tensor, v: Tensor) -> Tensor:
+        """Compute the second derivative of ``g`` along velocities ``(..., d)``, shape ``(..., m)``."""
+        return self._curvature(torch.cat((q, v), -1), self.values())
 
-        They follow from differentiating the constraints twice in time, for states that satisfy
-        ``residual(x) = 0``.
+    def jacobian_pattern(self) -> Pattern:
+        """Which entries of ``dg/dq`` are not always zero, row by row."""
+        d, entries = self.degrees, self._jacobian.outputs
+        return [[entries[i * d + k] != 0 for k in range(d)] for i in range(len(self.constraints))]
 
-        Args:
-            x: States.
-
-        Returns:
-            Shape ``(..., m)``.
-        """
-        q, p = x[..., : self.degrees], x[..., self.degrees :]
-        jacobian, v = self.constraint_jacobian(q), self.velocity(p)
-        curvature = self._curvature(torch.cat((q, v), -1), self.values())
-        return solve(self._schur(jacobian), apply(jacobian, self.velocity(self.force(q))) + curvature)
-
-    def field(self, x: Tensor, control: Tensor | None = None) -> Tensor:
-        """Compute the time derivative of states ``(..., 2 d)`` that satisfy ``residual(x) = 0``.
-
-        The equations solved for the multipliers: a method that is not made for constraints may integrate
-        them, and drifts away from the constraints.
-
-        Args:
-            x: States.
-            control: None; there are no inputs.
-
-        Returns:
-            Shape ``(..., 2 d)``.
-        """
-        q, p = x[..., : self.degrees], x[..., self.degrees :]
-        pull = (self.constraint_jacobian(q) * self.multipliers(x).unsqueeze(-1)).sum(-2)
-        return torch.cat((self.velocity(p), self.force(q) - pull), -1)
-
-    def residual(self, x: Tensor) -> Tensor:
-        """Compute ``g(q)`` and the hidden ``G M^-1 p``, shape ``(..., 2 m)``: zero on the manifold."""
-        q, p = x[..., : self.degrees], x[..., self.degrees :]
-        hidden = apply(self.constraint_jacobian(q), self.velocity(p))
-        return torch.cat((self.constraint(q), hidden), -1)
-
-    def project(self, x: Tensor) -> Tensor:
-        """Find consistent states near the given ones, by Newton's method in the metric of the masses.
-
-        Args:
-            x: States ``(..., 2 d)``.
-
-        Returns:
-            States with ``residual(x) = 0`` to rounding, the same shape.
-
-        Raises:
-            ValueError: If constraints are redundant at the positions found.
-            StepError: If Newton's method does not reach the constraints.
-        """
-        q, p = x[..., : self.degrees], x[..., self.degrees :]
-        last = torch.full_like(q[..., 0], torch.inf)
-        for _ in range(_ITERATIONS):
-            jacobian = self.constraint_jacobian(q)
-            pull = solve(self._schur(jacobian), self.constraint(q))
-            change = self.velocity((jacobian * pull.unsqueeze(-1)).sum(-2))
-            size = change.detach().abs().amax(-1)
-            moving = torch.isfinite(size) & ~(
-                (size == 0) | ((size >= last) & (size < 1e-3 * (1 + q.detach().abs().amax(-1))))
-            )
-            q, last = torch.where(moving.unsqueeze(-1), q - change, q), size
-            if not bool(moving.any()):
-                break
-        self._require_reached(q)
-        jacobian = self.constraint_jacobian(q)
-        for _ in range(2):
-            pull = solve(self._schur(jacobian), apply(jacobian, self.velocity(p)))
-            p = p - (jacobian * pull.unsqueeze(-1)).sum(-2)
-        return torch.cat((q, p), -1)
-
-    def _schur(self, jacobian: Tensor) -> Tensor:
-        """``G M^-1 G^T``."""
-        return jacobian @ self.velocity(jacobian).mT
-
-    def _require_reached(self, q: Tensor) -> None:
-        with torch.no_grad():
-            jacobian = self.constraint_jacobian(q)
-            size = 1 + (jacobian.abs() * q.abs().unsqueeze(-2)).sum(-1)
-            off = self.constraint(q).abs() / size
-            reached = (off <= 100 * torch.finfo(q.dtype).eps).all(-1)
-            regular = independent(jacobian)
-        if not bool(regular.all()):
-            first = q[~regular][0] if q.ndim > 1 else q
-            raise ValueError(
-                f"x: the constraint {dependent_constraint(self, first)} depends on the others at "
-                f"q = {first.tolist()}; take it away, or start elsewhere"
-            )
-        if not bool(reached.all()):
-            raise StepError(
-                f"project: {int((~reached).sum())} of {reached.numel()} states do not reach the constraints "
-                f"{', '.join(self.constraint_names)}; start closer to them"
-            )
+    def mass_pattern(self) -> Pattern:
+        """Which entries of ``M^-1`` are not always zero, row by row."""
+        d, entries = self.degrees, self._inverse_mass.outputs
+        return [[entries[i * d + k] != 0 for k in range(d)] for i in range(d)]
 
     def emit_force(self, builder: KernelBuilder, offset: int, q: Rows, t: Rows, targets: list[str]) -> None:
         """Write ``-dV/dq``: one statement per component, ``{}`` standing for its value."""
