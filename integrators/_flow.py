@@ -36,6 +36,7 @@ class FlowMap(nn.Module, ABC):
         symmetric: Whether the map is its own adjoint: the step with ``-h`` is its inverse.
         energy_preserving: Whether the energy is kept to rounding.
         evaluations: Evaluations of the force or field in a step; ``None`` where their number varies.
+        exact: Whether it is the exact flow of a system, or of a part of one.
         step_in_carry: Whether the carry depends on ``h``, so that the same map at another step cannot take
             it over.
     """
@@ -49,6 +50,7 @@ class FlowMap(nn.Module, ABC):
     symmetric: bool = False
     energy_preserving: bool = False
     evaluations: int | None = None
+    exact: bool = False
     step_in_carry: bool = False
 
     @property

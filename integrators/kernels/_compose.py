@@ -107,6 +107,8 @@ def compose_programs(
         observed_size=observed_size,
         checked=checked,
         verdict_row=verdict,
+        controlled=control_size > 0,
+        double=any(stage.program.double or stage.program.checked for stage in stages),
     )
 
 
