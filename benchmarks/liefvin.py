@@ -19,12 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+# The scripts here are called like packages, which Python would find first.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from geomlearn import LieFVIN, lie, rollout
-from geomlearn.losses import velocity_position_loss
-from geomlearn.nn import LearnedMatrix, LogCholeskyInertia, NeuralPotential
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from geomlearn import LieFVIN, lie, rollout  # noqa: E402
+from geomlearn.losses import velocity_position_loss  # noqa: E402
+from geomlearn.nn import LearnedMatrix, LogCholeskyInertia, NeuralPotential  # noqa: E402
 
 WINDOW = 9
 H = 0.02

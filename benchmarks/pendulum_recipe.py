@@ -13,14 +13,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
-import torch
+# The scripts here are called like packages, which Python would find first.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from geomlearn import LieFVIN, fit, lie
-from geomlearn.data import Windows, planar_pendulum_windows
-from geomlearn.losses import VelocityPositionLoss
-from geomlearn.nn import LogCholeskyInertia, NeuralPotential
-from integrators import RigidBodyIntegrator
+import torch  # noqa: E402
+
+from geomlearn import LieFVIN, fit, lie  # noqa: E402
+from geomlearn.data import Windows, planar_pendulum_windows  # noqa: E402
+from geomlearn.losses import VelocityPositionLoss  # noqa: E402
+from geomlearn.nn import LogCholeskyInertia, NeuralPotential  # noqa: E402
+from integrators import RigidBodyIntegrator  # noqa: E402
 
 LOSS_GOAL = 5e-7
 PRODUCT_GOAL = 0.01
