@@ -39,10 +39,10 @@ class Composition(FlowMap):
 
     What the composition is follows from what its parts are. It is symplectic where all parts are; symmetric
     where it reads the same backwards with adjoint parts, and reversible where it reads the same backwards
-    with reversible parts. Its order is the least of its parts where all approximate the flow of one
-    system, and not known otherwise, unless it is stated. Maps that differ only in their steps pass on what
-    they carry, such as a force that was already evaluated; others hand over the state. A trajectory on which
-    a part fails has the status of that part.
+    with reversible parts. Its order is the least of its parts where all approximate the flow of one system,
+    made even where it is symmetric, and not known otherwise, unless it is stated. Maps that differ only in
+    their steps pass on what they carry, such as a force that was already evaluated; others hand over the
+    state. A trajectory on which a part fails has the status of that part.
 
     Source: Hairer, Lubich, Wanner, Geometric Numerical Integration, 2nd ed. 2006, II.4, II.5 and V.3.
 
@@ -113,12 +113,12 @@ class Composition(FlowMap):
         orders = [part.order for part in parts]
         known = [o for o in orders if o is not None]
         least = min(known) if self.alike and len(known) == len(orders) else None
-        self.order = least if order is None else order
-        self.order_stated = order is not None
         self.symplectic = all(part.symplectic for part in parts)
         self.energy_preserving = least is not None and all(part.energy_preserving for part in parts)
         mirrored = list(zip(parts, reversed(parts), strict=True))[: (len(parts) + 1) // 2]
         self.symmetric = all(adjoint_to_each_other(a, b) for a, b in mirrored)
+        even = None if least is None else least + least % 2 * self.symmetric
+        self.order, self.order_stated = even if order is None else order, order is not None
         self.reversible = all(a.reversible and b.reversible and same_map(a, b) for a, b in mirrored)
         counts = [part.evaluations for part in parts]
         starts = [p for p, j in zip(parts, (self.closed, *self.joined), strict=True) if not j]
