@@ -12,6 +12,7 @@ from ._orbits import figure_eight, outer_solar_system
 from ._oscillators import harmonic, pendulum, spring_chain
 from ._pendulums import double_pendulum
 from ._problem import Problem
+from ._rigid import free_rigid_body, heavy_top, quadrotor, quadrotor_integrator
 
 __all__ = [
     "Problem",
@@ -19,12 +20,16 @@ __all__ = [
     "double_pendulum",
     "figure_eight",
     "fput",
+    "free_rigid_body",
     "harmonic",
+    "heavy_top",
     "henon_heiles",
     "kepler",
     "n_body",
     "outer_solar_system",
     "pendulum",
+    "quadrotor",
+    "quadrotor_integrator",
     "spring_chain",
     "toda",
 ]
