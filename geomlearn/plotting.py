@@ -1,4 +1,4 @@
-"""Pictures of rollouts: phase portraits, invariants over long times, group errors, learned functions.
+"""Pictures of rollouts, certificates and methods: phase portraits, invariants and errors over long times.
 
 Every function draws into axes that it is given. Matplotlib is needed: ``pip install geomlearn[plot]``.
 """
@@ -12,10 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._plot_diagnostics import plot_certificate, plot_work_precision
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["PALETTE", "deviation_over_time", "error_over_time", "learned_against_truth", "phase_portrait"]
+__all__ = [
+    "PALETTE",
+    "deviation_over_time",
+    "error_over_time",
+    "learned_against_truth",
+    "phase_portrait",
+    "plot_certificate",
+    "plot_work_precision",
+]
 
 PALETTE = ("#1b4965", "#d1495b", "#8d99ae", "#edae49", "#2a9d8f")
 """Line colours, dark blue first; distinguishable in grey and by colour-blind readers."""
