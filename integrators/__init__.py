@@ -31,6 +31,7 @@ from .composition import (
     Strang,
     symmetric_composition,
 )
+from .constrained import Rattle, Shake
 from .discrete_gradient import (
     AverageVectorField,
     DiscreteGradient,
@@ -190,6 +191,7 @@ __all__ = [
     "PoissonSystem",
     "PositionForm",
     "Potential",
+    "Rattle",
     "RigidBodyIntegrator",
     "RigidBodySplitting",
     "Rollout",
@@ -197,6 +199,7 @@ __all__ = [
     "Ruth3",
     "Scheme",
     "SeparableModules",
+    "Shake",
     "SkewGradientSystem",
     "SofroniouSpaletta10",
     "Splitting",

@@ -30,9 +30,11 @@ def iterate(
     function: Function,
     start: Tensor,
     scale: Tensor,
-    weight: float = 1.0,
+    weight: float | Tensor = 1.0,
     limit: int = ITERATIONS,
     tolerance: float | None = None,
+    reach: Tensor | None = None,
+    repeats: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Apply a contraction until rounding stops it, each trajectory on its own; no derivatives are recorded.
 
@@ -43,19 +45,23 @@ def iterate(
         function: The contraction, ``(..., k)`` to ``(..., k)``.
         start: First guess ``(..., k)``.
         scale: Size of the states ``(...)`` to which changes are compared, together with that of the unknown.
-        weight: Factor of the unknown in states, such as the step for slopes.
+        weight: Factor of the unknown in states, such as the step for slopes; one, or one for each ``(...)``.
         limit: Largest number of applications.
         tolerance: Stop when the largest change is at most this; None goes on until rounding stops it.
+        reach: For Newton steps, the length ``(...)`` over which they converge: a change that is small in it
+            is the last.
+        repeats: How often one of these has to be so.
 
     Returns:
         The solution ``(..., k)``, detached, and codes of ``Status`` ``(...)`` (int8).
     """
     with torch.no_grad():
         x = start.detach()
-        level, weight = noise_level(x.dtype), abs(weight)
+        level = noise_level(x.dtype)
+        weight = weight.abs() if isinstance(weight, Tensor) else abs(weight)
         last = torch.full_like(scale.detach(), math.inf)
         settled = torch.zeros_like(last, dtype=torch.bool)
-        broken = settled
+        broken, count = settled, torch.zeros_like(last, dtype=torch.int8)
         for _ in range(limit):
             y = function(x).detach()
             change = weight * (y - x).abs().amax(-1)
@@ -63,7 +69,9 @@ def iterate(
             x = torch.where(settled.unsqueeze(-1), x, y)
             finite = torch.isfinite(change)
             done = (change == 0) | ((change >= last) & calm & finite)
-            settled = settled | (done if tolerance is None else change <= tolerance)
+            done = done if reach is None else done | (change <= level * reach)
+            count = count + (done if tolerance is None else change <= tolerance)
+            settled = count >= repeats
             broken = ~settled & ~finite
             last = change
             if not any_true(~settled & ~broken):
@@ -180,6 +188,8 @@ def emit_fixed_point(
     scale: int,
     verdict: int,
     weight: str = "1.0",
+    reach: int | None = None,
+    limit: int = ITERATIONS,
 ) -> None:
     """Write the iteration of ``iterate``; lanes that have stagnated stay as they are.
 
@@ -190,12 +200,14 @@ def emit_fixed_point(
         candidate: Rows that ``body`` fills.
         scale: Row of the size of the states to which changes are compared, together with that of the unknown.
         verdict: Row that takes the larger of what it holds and the ``Status``.
-        weight: Factor of the unknown in states, the name of a variable.
+        weight: Factor of the unknown in states, the name of a variable or ``@`` and a row.
+        reach: For Newton steps, the row of the length over which they converge.
+        limit: Largest number of applications.
     """
     b = builder
     last, settled = b.rows(2)
     b.lanes(f"@{last} = 1e308", f"@{settled} = 0.0")
-    with b.loop(f"for iteration in range({ITERATIONS}):"):
+    with b.loop(f"for iteration in range({limit}):"):
         body()
         changes = [f"change = max(change, abs(@{n} - @{o}))" for n, o in zip(candidate, unknown, strict=True)]
         sizes = [f"size = max(size, abs(@{n}))" for n in candidate]
@@ -213,6 +225,7 @@ def emit_fixed_point(
             *keeps,
             f"calm = 1.0 if change <= {level!r} * size else 0.0",
             f"calm = calm if change >= @{last} else 0.0",
+            "" if reach is None else f"calm = 1.0 if change <= {level!r} * @{reach} else calm",
             "calm = 1.0 if change == 0.0 else calm",
             f"finite = 1.0 if {total} < 1e300 else 0.0",
             "done = max(done, calm * finite)",

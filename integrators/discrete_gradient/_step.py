@@ -89,10 +89,11 @@ class DiscreteGradient(AnySystemMethod):
                 f"system: {type(self).__name__} expects a HamiltonianSystem or a SkewGradientSystem, "
                 f"whose energy it keeps, got {type(system).__name__}; GaussLegendre treats any system"
             )
-        if not system.has_energy or system.control_size:
-            reason = "inputs, which change the energy" if system.has_energy else "no energy"
+        forced = system.control_size or (isinstance(system, HamiltonianSystem) and system.forced)
+        if not system.has_energy or forced:
+            reason = "forces that change it" if forced else "none"
             raise ValueError(
-                f"system: {type(self).__name__} keeps an energy, but {system!r} has {reason}; "
+                f"system: {type(self).__name__} keeps the energy, but {system!r} has {reason}; "
                 "GaussLegendre treats any system"
             )
         self.compensated = compensated

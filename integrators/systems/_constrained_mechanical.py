@@ -60,7 +60,7 @@ class ConstrainedMechanicalSystem(ConstrainedSystem):
             raise TypeError(f"system: expected a HamiltonianSystem, got {type(system).__name__}")
         if not system.quadratic_kinetic or system.timed or system.forced:
             raise ValueError(
-                f"system: expected p M^-1 p / 2 + V(q) with constant M, no time and no other forces, got {system!r}"
+                f"system: expected p M^-1 p / 2 + V(q) with constant M and no other forces, got {system!r}"
             )
         self.system, self.degrees, self.space = system, system.degrees, system.space
         self.has_energy, self.invariants = system.has_energy, system.invariants
