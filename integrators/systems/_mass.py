@@ -45,10 +45,8 @@ class InverseMass(nn.Module):
             self.value = mass
             self._check(mass.detach())
         else:
-            known = torch.as_tensor(mass).detach()
-            known = (
-                known.clone() if isinstance(mass, Tensor) and known.is_floating_point() else known.to(dtype)
-            )
+            own = isinstance(mass, Tensor) and mass.is_floating_point()
+            known = torch.as_tensor(mass, dtype=None if own else dtype).detach()
             self._check(known)
             self.register_buffer("inverse", _invert(known))
 

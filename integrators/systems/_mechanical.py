@@ -14,7 +14,7 @@ from .._state import StateSpace, vector
 from ..kernels import KernelBuilder, Rows
 from ._mass import InverseMass, MassLike
 from ._observed import FunctionalSystem, Quantity, negative
-from ._scalar import Scalar, require_count
+from ._scalar import Scalar, require_count, sample
 from ._system import HamiltonianSystem
 
 
@@ -109,7 +109,7 @@ class MechanicalSystem(FunctionalSystem, HamiltonianSystem):
             self._check_force()
 
     def _check_force(self) -> None:
-        q = (0.3 + 0.5 * ((0.618 * torch.arange(self.degrees)) % 1.0)).to(stack_dtype(self))
+        q = sample((), self.degrees, self)
         t = q.new_tensor([0.4]) if self.timed else None
         given, slope = self.force(q, t), -torch.func.grad(lambda y: self._potential(y, t))(q)
         rounding = 1e3 * torch.finfo(q.dtype).eps ** 0.5
@@ -199,11 +199,6 @@ class MechanicalSystem(FunctionalSystem, HamiltonianSystem):
             statement, (value,) = self._call(builder, "potential", offset, x[:d], x[2 * d :], 1)
         twice = " + ".join(f"@{row} * {v}" for row, v in zip(x[d : 2 * d], velocity, strict=True))
         builder.lanes(statement, targets[0].format(f"(0.5 * ({twice}) + {value})"), join=True)
-
-
-def stack_dtype(system: nn.Module) -> torch.dtype:
-    """Floating-point type of the numbers of a system."""
-    return next(t.dtype for t in chain(system.parameters(), system.buffers()) if t.is_floating_point())
 
 
 def _dtype(*parts: Any) -> torch.dtype:

@@ -126,17 +126,17 @@ def _assigned(node: ast.FunctionDef) -> Iterator[str]:
 
 
 def _definition(python: FunctionType, name: str) -> ast.FunctionDef:
+    anonymous = python.__name__ == "<lambda>"
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(python)))
+        text = "".join(inspect.findsource(python)[0]) if anonymous else inspect.getsource(python)
+        tree = ast.parse(textwrap.dedent(text))
     except (OSError, TypeError, SyntaxError) as error:
         raise TypeError(
             f"{name}: its source cannot be read ({error}); define it with def in a file or a notebook cell"
         ) from error
-    first = tree.body[0]
-    if isinstance(first, ast.FunctionDef) and python.__name__ != "<lambda>":
-        node = first
-    else:
-        node = _lambda(tree, python, name)
+    node = _lambda(tree, python, name) if anonymous else tree.body[0]
+    if not isinstance(node, ast.FunctionDef):
+        raise TypeError(f"{name}: its source is no function; define it with def in a file or a notebook cell")
     node.decorator_list, node.returns = [], None
     for argument in node.args.args:
         argument.annotation = None
@@ -148,7 +148,8 @@ def _definition(python: FunctionType, name: str) -> ast.FunctionDef:
 
 def _lambda(tree: ast.Module, python: FunctionType, name: str) -> ast.FunctionDef:
     """The lambda of a statement, as a definition."""
-    found = [part for part in ast.walk(tree) if isinstance(part, ast.Lambda)]
+    line = python.__code__.co_firstlineno
+    found = [part for part in ast.walk(tree) if isinstance(part, ast.Lambda) and part.lineno == line]
     same = [part for part in found if _same_code(part, python.__code__)]
     texts = {ast.unparse(part) for part in same}
     if len(texts) != 1:

@@ -121,11 +121,34 @@ class _TorchTranslator(_Translator):
         return ast.Name(f"_{name}", ast.Load())
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
-        self.namespace["_choose"] = _choose
-        test, yes, no = self.visit(node.test), self.visit(node.body), self.visit(node.orelse)
-        nothing = ast.arguments([], [], None, [], [], None, [])
-        sides: list[ast.expr] = [test, ast.Lambda(nothing, yes), ast.Lambda(nothing, no)]
-        return ast.Call(ast.Name("_choose", ast.Load()), sides, [])
+        return self._own(
+            _choose, self.visit(node.test), _later(self.visit(node.body)), _later(self.visit(node.orelse))
+        )
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        function = _both if isinstance(node.op, ast.And) else _either
+        first, *others = (self.visit(value) for value in node.values)
+        for other in others:
+            first = self._own(function, first, _later(other))
+        return first
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        operand = self.visit(node.operand)
+        if isinstance(node.op, ast.Not):
+            return self._own(_opposite, operand)
+        return ast.UnaryOp(node.op, operand)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        values = [self.visit(value) for value in (node.left, *node.comparators)]
+        pairs = [ast.Compare(a, [op], [b]) for a, op, b in zip(values, node.ops, values[1:])]
+        first: ast.expr = pairs[0]
+        for pair in pairs[1:]:
+            first = self._own(_both, first, _later(pair))
+        return first
+
+    def _own(self, function: Callable[..., Any], *arguments: ast.expr) -> ast.expr:
+        self.namespace[function.__name__] = function
+        return ast.Call(ast.Name(function.__name__, ast.Load()), list(arguments), [])
 
 
 def kernel_function(source: Source, functions: dict[str, str], active: tuple[Any, ...] = ()) -> str:
@@ -159,10 +182,34 @@ def torch_function(source: Source, active: tuple[Any, ...] = ()) -> Callable[...
     """
     namespace: dict[str, Any] = {}
     node = _TorchTranslator(source, active, namespace).translate()
-    module = ast.fix_missing_locations(ast.Module([node], []))
-    exec(compile(module, f"<{source.name} in torch>", "exec"), namespace)
+    exec(compile(ast.unparse(node), f"<{source.name} in torch>", "exec"), namespace)
     function: Callable[..., Any] = namespace[node.name]
     return function
+
+
+def _later(value: ast.expr) -> ast.expr:
+    return ast.Lambda(ast.arguments([], [], None, [], [], None, []), value)
+
+
+def _both(first: Any, second: Callable[[], Any]) -> Any:
+    """``first and second()``."""
+    return (
+        torch.logical_and(first, torch.as_tensor(second()))
+        if isinstance(first, Tensor)
+        else first and second()
+    )
+
+
+def _either(first: Any, second: Callable[[], Any]) -> Any:
+    """``first or second()``."""
+    return (
+        torch.logical_or(first, torch.as_tensor(second())) if isinstance(first, Tensor) else first or second()
+    )
+
+
+def _opposite(value: Any) -> Any:
+    """``not value``."""
+    return torch.logical_not(value) if isinstance(value, Tensor) else not value
 
 
 def _choose(condition: Any, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
@@ -220,6 +267,11 @@ def _torch_elementary(name: str, user: str) -> Callable[..., Any]:
         like = next((v for v in values if isinstance(v, Tensor)), None)
         if like is None:
             return scalar(*values)
-        return tensor(*(v if isinstance(v, Tensor) else torch.as_tensor(v).to(like) for v in values))
+        return tensor(
+            *(
+                v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=like.dtype, device=like.device)
+                for v in values
+            )
+        )
 
     return function

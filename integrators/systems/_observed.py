@@ -23,6 +23,10 @@ class FunctionalSystem(System):
 
     _compiled: dict[str, NumbaFunction]
 
+    def __repr__(self) -> str:
+        """Name and layout, without the modules."""
+        return f"{type(self).__name__}({self.space!r})"
+
     def _set_values(self, parameters: Mapping[str, float | Tensor] | None, dtype: torch.dtype) -> None:
         """Register the numbers that functions decorated with ``numba.njit`` take by name."""
         self._names = register_values(self, dict(parameters or {}), dtype)
