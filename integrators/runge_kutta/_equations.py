@@ -19,9 +19,11 @@ NOISE_OF_STATE = 1e-5
 class StageEquations:
     """The equations ``L_i = h b_i f(x + sum_j m_ij L_j)`` of one step for flat slopes ``(..., s n)``."""
 
-    def __init__(self, method: StageMethod, x: Tensor, control: Tensor | None) -> None:
-        """Bind the states ``(..., n)`` and the inputs ``(..., s, m)`` of a step."""
-        self.system, self.x, self.control = method.system, x, control
+    def __init__(
+        self, method: StageMethod, x: Tensor, control: Tensor | None, error: Tensor | None = None
+    ) -> None:
+        """Bind the states ``(..., n)``, their rounding errors, and the inputs ``(..., s, m)`` of a step."""
+        self.system, self.x, self.control, self.error = method.system, x, control, error
         self.weights = method.weights(x).unsqueeze(-1)
         self.groups = [(i, k, m.to(x.device)) for i, k, m in method.couplings(x.dtype)]
 
@@ -29,7 +31,8 @@ class StageEquations:
         """States of the stages ``(..., s, n)``."""
         slopes = flat.unflatten(-1, (len(self.weights), self.x.shape[-1]))
         parts = [m @ slopes[..., i:k] for i, k, m in self.groups]
-        return self.x.unsqueeze(-2) + (parts[0] if len(parts) == 1 else torch.cat(parts, -1))
+        sums = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        return self.x.unsqueeze(-2) + (sums if self.error is None else sums - self.error.unsqueeze(-2))
 
     def sweep(self, flat: Tensor) -> Tensor:
         """The right-hand side."""

@@ -53,7 +53,8 @@ def emit_step(method: StageMethod, code: StepCode) -> None:
         f"@{before} = 1e300\n@{settled} = 0.0",
         join=True,
     )
-    moving = f"moving_{stage[0]}"
+    moving, limit = f"moving_{stage[0]}", method.repeats - 0.5
+    errors = code.carried[method.stages * n :]
     b.line(f"{moving} = L")
     b.line(f"sweep_{moving} = 0")
     with b.loop(f"while {moving} > 0 and sweep_{moving} < {ITERATIONS}:"):
@@ -61,20 +62,20 @@ def emit_step(method: StageMethod, code: StepCode) -> None:
         b.lanes(f"@{change} = 0.0\n@{scale} = 0.0")
         terms = _coupling_terms(method, code, slopes)
         for i, weight in enumerate(weights):
-            b.lanes(*[f"@{stage[c]} = @{x[c]} + {terms[i][c]}" for c in range(n)], join=True)
+            sums = [f"({terms[i][c]} - @{errors[c]})" if errors else terms[i][c] for c in range(n)]
+            b.lanes(*[f"@{stage[c]} = @{x[c]} + {sums[c]}" for c in range(n)], join=True)
             targets = [
                 f"new = {weight} * {{0}}\n@{change} = max(@{change}, abs(new - @{row}))\n"
-                f"@{scale} = @{scale} + abs(new)\n@{row} = new if @{settled} < 0.5 else @{row}"
+                f"@{scale} = @{scale} + abs(new)\n@{row} = new if @{settled} < {limit} else @{row}"
                 for row in slopes[i]
             ]
             method.system.emit_field(b, code.offset, stage, code.control, targets)
         b.lanes(_settle(method, code, change, scale, before, size, settled), join=True)
         b.line(f"{moving} = 0")
         with b.loop("for l in range(L):"):
-            b.line(f"{moving} += 1 if A[{settled} * L + l] < 0.5 else 0")
+            b.line(f"{moving} += 1 if A[{settled} * L + l] < {limit} else 0")
     verdict, failed = code.verdict[0], float(Status.NOT_CONVERGED)
-    b.lanes(f"@{verdict} = max(@{verdict}, 0.0 if @{settled} > 0.5 else {failed})")
-    errors = code.carried[method.stages * n :]
+    b.lanes(f"@{verdict} = max(@{verdict}, 0.0 if @{settled} > {limit} else {failed})")
     for c, add in enumerate(increments(x, errors)):
         total = " + ".join(f"@{rows[c]}" for rows in slopes)
         b.lanes(add.format(f"({total})"), join=True)
@@ -83,7 +84,7 @@ def emit_step(method: StageMethod, code: StepCode) -> None:
 def _settle(
     method: StageMethod, code: StepCode, change: int, scale: int, before: int, size: int, settled: int
 ) -> str:
-    """Statements that mark the lanes whose slopes rounding has stopped, or that are not numbers."""
+    """Statements that count how often rounding has stopped a lane; one without numbers stops at once."""
     if method.tolerance is not None:
         goal = code.builder.number(code.builder.parameter(torch.tensor([method.tolerance])))
         done = f"1.0 if @{change} <= {goal} else 0.0"
@@ -92,8 +93,8 @@ def _settle(
         small = f"{level!r} * (@{scale} + {NOISE_OF_STATE!r} * @{size})"
         done = f"1.0 if (@{change} == 0.0) | ((@{change} >= @{before}) & (@{change} <= {small})) else 0.0"
     return (
-        f"done = {done}\nlost = 0.0 if @{scale} < 1e300 else 1.0\n"
-        f"@{settled} = max(@{settled}, max(done, lost))\n@{before} = @{change}"
+        f"done = {done}\nlost = 0.0 if @{scale} < 1e300 else {float(method.repeats)}\n"
+        f"@{settled} = @{settled} + max(done, lost)\n@{before} = @{change}"
     )
 
 

@@ -87,13 +87,18 @@ class Tao(HamiltonianMethod):
             extended: Whether states are both copies ``(q, p, x, y)``; ``extend`` makes them.
 
         Raises:
-            ValueError: If the system depends on time, or ``omega`` or ``order`` is not one of those.
+            ValueError: If the system depends on time or has other forces, or an argument is not one of those.
         """
         super().__init__(system, h)
         if system.timed:
             raise ValueError(
                 f"system: Tao needs a Hamiltonian that does not depend on time, which {system!r} does; "
                 "GaussLegendre and LobattoPair treat it"
+            )
+        if system.forced:
+            raise ValueError(
+                f"system: Tao needs a Hamiltonian without other forces, which {system!r} has; GaussLegendre "
+                "and RungeKutta4 treat any forces"
             )
         if order not in _WEIGHTS:
             raise ValueError(f"order: expected one of {tuple(_WEIGHTS)}, got {order!r}")
@@ -109,7 +114,8 @@ class Tao(HamiltonianMethod):
         self.omega, self.order, self.extended = float(omega), order, extended
         self.scheme: Scheme = composed(f"Tao {order}", order, _WEIGHTS[order], True, _SOURCE)
         self.evaluations = 3 * len(self.scheme.drifts) + 1
-        self.symplectic = self.symmetric = self.reversible = extended
+        self.symplectic = self.symmetric = extended
+        self.reversible = extended and system.reversible
         if extended:
             d, parts = system.degrees, {part.name: part.unit for part in system.space.parts}
             units = [parts.get("q", "1"), parts.get("p", "1")]
