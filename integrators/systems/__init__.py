@@ -4,6 +4,7 @@ from ._constrained import ConstrainedHamiltonian
 from ._constrained_mechanical import ConstrainedMechanicalSystem
 from ._constrained_system import ConstrainedSystem
 from ._hamiltonian import Hamiltonian
+from ._lagrangian import Lagrangian
 from ._mechanical import MechanicalSystem
 from ._module_field import ModuleField
 from ._module_hamiltonian import ModuleHamiltonian, SeparableModules
@@ -19,6 +20,7 @@ __all__ = [
     "ConstrainedSystem",
     "Hamiltonian",
     "HamiltonianSystem",
+    "Lagrangian",
     "MechanicalSystem",
     "ModuleField",
     "ModuleHamiltonian",

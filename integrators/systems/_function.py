@@ -9,7 +9,7 @@ import sympy
 import torch
 from torch import Tensor
 
-from ..kernels import KernelBuilder, Rows
+from ..kernels import KernelBuilder
 from ._code import Code, generate
 
 
@@ -95,18 +95,22 @@ class SymbolicFunction:
         columns = [v.expand_as(like) if isinstance(v, Tensor) else torch.full_like(like, v) for v in values]
         return torch.stack(columns, -1) if columns else variables[..., :0]
 
-    def emit(self, builder: KernelBuilder, variables: Rows, offset: int, targets: Sequence[str]) -> None:
+    def emit(
+        self, builder: KernelBuilder, variables: Sequence[int | str], offset: int, targets: Sequence[str]
+    ) -> None:
         """Write the computation for all lanes into the current section.
 
         Args:
             builder: The kernel.
-            variables: Rows of the variables.
+            variables: Rows of the variables, or names of values in the current lane.
             offset: Where the parameters start in the kernel's parameters.
             targets: One statement for each output, in which ``{}`` stands for its value, such as
                 ``"@7 = {}"``.
         """
         constants = {f"c_{k}": builder.number(offset + k) for k in self._used}
-        statements = [f"v_{k} = @{row}" for k, row in enumerate(variables)]
+        statements = [
+            f"v_{k} = {v}" if isinstance(v, str) else f"v_{k} = @{v}" for k, v in enumerate(variables)
+        ]
         statements += [f"{name} = {_named(text, constants)}" for name, text in self.code.lines]
         statements += [f"o_{k} = {_named(text, constants)}" for k, text in enumerate(self.code.results)]
         statements += [target.format(f"o_{k}") for k, target in enumerate(targets)]

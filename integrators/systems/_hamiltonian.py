@@ -16,11 +16,11 @@ from ._function import SymbolicFunction
 from ._identity import vanishes
 from ._inputs import parse_inputs, with_inputs
 from ._parse import Expression, as_symbols, parse, require_distinct, require_known
-from ._symbolic import TIME, SymbolicSystem, parse_invariants
-from ._system import HamiltonianSystem
+from ._symbolic import TIME, parse_invariants
+from ._symbolic_hamiltonian import SymbolicHamiltonian
 
 
-class Hamiltonian(SymbolicSystem, HamiltonianSystem):
+class Hamiltonian(SymbolicHamiltonian):
     """A Hamiltonian system from one expression, for torch and for kernels.
 
     The expression is text such as ``"p1**2/(2*m) + k*q1**2/2"`` or a sympy expression. Symbols
@@ -110,7 +110,7 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         self._gradient = SymbolicFunction([*slope_q, *slope_p], state, own)
         if self.separable:
             zero_p, zero_q = dict.fromkeys(p, sympy.Integer(0)), dict.fromkeys(q, sympy.Integer(0))
-            self._force = SymbolicFunction([-e.xreplace(zero_p) for e in slope_q], [*q, *time], own)
+            self._set_force([-e.xreplace(zero_p) for e in slope_q], q)
             self._velocity = SymbolicFunction([e.xreplace(zero_q) for e in slope_p], p, own)
 
     def _derive_forces(self, pushes: Mapping[str, sympy.Expr]) -> None:
@@ -120,18 +120,12 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         if not pushes:
             return
         forcing = analyse([pushes.get(s.name, sympy.Integer(0)) for s in p], q, p)
-        self.exact_kicks, self.conservative = forcing.exact, forcing.conservative
-        self.reversible = self.reversible and forcing.reversible
         time, own = [TIME] if self.timed else [], self.parameter_symbols
         slope_q, slope_p = self._gradient.outputs[: len(q)], self._gradient.outputs[len(q) :]
         pushed = [f - s for f, s in zip(forcing.forces, slope_q, strict=True)]
         clock = [sympy.Integer(1) for _ in time]
         self._field = SymbolicFunction([*slope_p, *pushed, *clock], [*q, *p, *time, *self.inputs], own)
-        if self.separable and forcing.exact:
-            self.damped = tuple(i for i, rate in enumerate(forcing.rates) if rate != 0)
-            rates = [forcing.rates[i] for i in self.damped]
-            free = [f + e for f, e in zip(forcing.free, self._force.outputs, strict=True)]
-            self._kick = SymbolicFunction([*rates, *free], [*q, *time, *self.inputs], own)
+        self._set_kicks(forcing)
 
     def field(self, x: Tensor, control: Tensor | None = None) -> Tensor:
         """Compute ``(dH/dp, -dH/dq + forces)``, and one for time.
@@ -156,68 +150,15 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
         else:
             super().emit_field(builder, offset, x, control, targets)
 
-    def kick_forces(
-        self, q: Tensor, t: Tensor | None = None, control: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Compute the forces ``F - c p`` of a separable system, with ``F`` and ``c`` free of momenta.
-
-        Args:
-            q: Positions ``(..., d)``.
-            t: Times ``(..., 1)``, where the system depends on time.
-            control: Inputs ``(..., m)``; None stands for zero.
-
-        Returns:
-            ``F`` and ``c``, each ``(..., d)``; None for ``c`` where nothing is ``damped``.
-        """
-        if not self.forced:
-            return super().kick_forces(q, t, control)
-        self._require_kicks()
-        x = with_inputs(q if t is None else torch.cat((q, t), -1), control, self.control_size)
-        both, k = self._kick(x, self.values()), len(self.damped)
-        if not k:
-            return both, None
-        place = [self.damped.index(i) if i in self.damped else k for i in range(self.degrees)]
-        rates = torch.cat((both[..., :k], torch.zeros_like(both[..., :1])), -1)
-        return both[..., k:], rates[..., place]
-
-    def emit_kick_forces(
-        self, builder: KernelBuilder, offset: int, q: Rows, t: Rows, control: Rows, targets: list[str]
-    ) -> None:
-        """Write the ``c`` of ``damped`` momenta, then ``F``: one statement each, ``{}`` for its value."""
-        if not self.forced:
-            super().emit_kick_forces(builder, offset, q, t, control, targets)
-            return
-        self._require_kicks()
-        self._kick.emit(builder, [*q, *t, *control], offset, targets)
-
-    def _require_kicks(self) -> None:
-        self._require_separable()
-        if not self.exact_kicks:
-            raise ValueError(f"the forces on {self.expression} leave kicks without a closed form")
-
     def gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute ``dH/dq`` and ``dH/dp`` of states, each ``(..., d)``."""
         both = self._gradient(x, self.values())
         return both[..., : self.degrees], both[..., self.degrees :]
 
-    def force(self, q: Tensor, t: Tensor | None = None) -> Tensor:
-        """Compute ``-dV/dq`` at positions ``(..., d)`` and times ``(..., 1)``."""
-        self._require_separable()
-        return self._force(q if t is None else torch.cat((q, t), -1), self.values())
-
     def velocity(self, p: Tensor) -> Tensor:
         """Compute ``dT/dp`` at momenta ``(..., d)``."""
         self._require_separable()
         return self._velocity(p, self.values())
-
-    def _require_separable(self) -> None:
-        if not self.separable:
-            raise ValueError(f"{self.expression} is not of the form T(p) + V(q)")
-
-    def emit_force(self, builder: KernelBuilder, offset: int, q: Rows, t: Rows, targets: list[str]) -> None:
-        """Write ``-dV/dq``: one statement per component, ``{}`` standing for its value."""
-        self._require_separable()
-        self._force.emit(builder, [*q, *t], offset, targets)
 
     def emit_velocity(self, builder: KernelBuilder, offset: int, p: Rows, targets: list[str]) -> None:
         """Write ``dT/dp``: one statement per component, ``{}`` standing for its value."""
@@ -227,8 +168,3 @@ class Hamiltonian(SymbolicSystem, HamiltonianSystem):
     def emit_gradient(self, builder: KernelBuilder, offset: int, x: Rows, targets: list[str]) -> None:
         """Write ``dH/dq`` then ``dH/dp``: one statement per component, ``{}`` standing for its value."""
         self._gradient.emit(builder, x, offset, targets)
-
-    def extra_repr(self) -> str:
-        """Show the expression and the forces."""
-        pushes = [f"{name}' += {e}" for name, e in self.forces.items()]
-        return ", ".join([str(self.expression), *pushes])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from integrators.kernels import KernelBuilder, emit_linear_solve
+from integrators.kernels import KernelBuilder, emit_linear_solve, symmetric_solve
 
 from ._interpreted import run_section
 
@@ -25,3 +25,19 @@ def test_solution_equals_that_of_numpy(n: int) -> None:
     expected = np.linalg.solve(matrices, right[..., None])[..., 0]
     condition = np.linalg.cond(matrices).max()
     assert np.abs(found - expected).max() <= 1e-15 * condition * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_symmetric_systems_in_variables_of_a_lane(n: int) -> None:
+    random = np.random.default_rng(n)
+    factor = random.normal(size=(n, n))
+    matrix, right = factor @ factor.T + 0.1 * np.eye(n), random.normal(size=n)
+    names = [[f"m_{i}_{j}" for j in range(i + 1)] for i in range(n)]
+    values = {names[i][j]: matrix[i, j] for i in range(n) for j in range(i + 1)}
+    values |= {f"r_{i}": right[i] for i in range(n)}
+    for statement in symmetric_solve(names, [f"r_{i}" for i in range(n)]):
+        exec(statement, {}, values)
+    expected = np.linalg.solve(matrix, right)
+    found = np.array([values[f"r_{i}"] for i in range(n)])
+    slack = 4e-15 * np.linalg.cond(matrix) * np.abs(expected).max()
+    assert np.abs(found - expected).max() <= slack
