@@ -10,7 +10,8 @@ from ._charged import charged_particle
 from ._kepler import kepler
 from ._orbits import figure_eight, outer_solar_system
 from ._oscillators import harmonic, pendulum, spring_chain
-from ._pendulums import double_pendulum
+from ._pendulums import double_pendulum, n_pendulum
+from ._populations import lotka_volterra
 from ._problem import Problem
 from ._rigid import free_rigid_body, heavy_top, quadrotor, quadrotor_integrator
 
@@ -25,7 +26,9 @@ __all__ = [
     "heavy_top",
     "henon_heiles",
     "kepler",
+    "lotka_volterra",
     "n_body",
+    "n_pendulum",
     "outer_solar_system",
     "pendulum",
     "quadrotor",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
 
-from integrators import Hamiltonian, SofroniouSpaletta10, zoo
+from integrators import SofroniouSpaletta10, zoo
 
 outer_solar_system = cache(zoo.outer_solar_system)
-CLOSED = {
+CLOSED: dict[str, Callable[[], zoo.Problem[Any]]] = {
     "harmonic": lambda: zoo.harmonic(mass=2.0, stiffness=3.0),
     "pendulum": lambda: zoo.pendulum(angle=2.5, mass=1.3, length=0.7),
     "spring_chain": lambda: zoo.spring_chain(4, mass=0.5, stiffness=2.0),
@@ -20,28 +22,30 @@ CLOSED = {
     "circle": lambda: zoo.kepler(0.0),
     "charged_particle": lambda: zoo.charged_particle(field=-1.5, charge=2.0, mass=1.3),
 }
-OPEN = {
+OPEN: dict[str, Callable[[], zoo.Problem[Any]]] = {
     "henon_heiles": zoo.henon_heiles,
     "fput": lambda: zoo.fput(4),
     "toda": lambda: zoo.toda(4),
     "double_pendulum": lambda: zoo.double_pendulum(gravity=1.0),
+    "n_pendulum": zoo.n_pendulum,
+    "lotka_volterra": zoo.lotka_volterra,
     "figure_eight": zoo.figure_eight,
     "outer_solar_system": outer_solar_system,
 }
 
 
 @pytest.fixture(scope="module", params=[*CLOSED, *OPEN])
-def problem(request: pytest.FixtureRequest) -> zoo.Problem[Hamiltonian]:
-    made: zoo.Problem[Hamiltonian] = {**CLOSED, **OPEN}[request.param]()
+def problem(request: pytest.FixtureRequest) -> zoo.Problem[Any]:
+    made: zoo.Problem[Any] = {**CLOSED, **OPEN}[request.param]()
     return made
 
 
-def observed(problem: zoo.Problem[Hamiltonian], name: str, x: torch.Tensor) -> torch.Tensor:
+def observed(problem: zoo.Problem[Any], name: str, x: torch.Tensor) -> torch.Tensor:
     return problem.system.energy(x) if name == "energy" else problem.system.invariant(name, x)
 
 
 def test_the_reference_starts_at_the_start_and_keeps_the_invariants(
-    problem: zoo.Problem[Hamiltonian],
+    problem: zoo.Problem[Any],
 ) -> None:
     span = min(problem.duration / 23, 6.0)
     times = torch.tensor([[0.0, span], [2.0 * span, 0.37 * span]], dtype=torch.float64)
@@ -126,12 +130,34 @@ def test_traces_of_todas_matrix_are_sums_of_powers_of_its_eigenvalues() -> None:
             torch.testing.assert_close(toda.system.invariant(name, x), expected, rtol=0, atol=1e-12)
 
 
-def test_every_problem_states_its_units_parameters_and_source(problem: zoo.Problem[Hamiltonian]) -> None:
-    assert {"time", "energy", "q", "p"} <= set(problem.units)
+def test_every_problem_states_its_units_parameters_and_source(problem: zoo.Problem[Any]) -> None:
+    assert {"time", "energy", *problem.system.space.names} <= set(problem.units)
     assert problem.source
     assert problem.duration > 0
     assert set(problem.parameters) - {"eccentricity"} == set(problem.system._names)
     assert problem.name in repr(problem)
+
+
+def test_chains_of_pendulums_are_one_another() -> None:
+    """From Lagrangians with one and two masses, and from Hamiltonians written down."""
+    for chain, known in (
+        (zoo.n_pendulum(2, 1.3, 0.7), zoo.double_pendulum((1.3, 1.3), (0.7, 0.7))),
+        (zoo.n_pendulum(1, 1.3, 0.7), zoo.pendulum(1.0, 1.3, 0.7)),
+    ):
+        torch.testing.assert_close(chain.start, known.start, rtol=0, atol=0)
+        torch.testing.assert_close(chain.reference(1.5), known.reference(1.5), rtol=0, atol=1e-10)
+    hanging = zoo.double_pendulum((1.0, 2.0), (0.5, 1.5), angles=(0.0, 0.0))
+    assert float(hanging.system.energy(hanging.start)) == pytest.approx(-9.81 * (0.5 + 2 * 2.0))
+    assert float(hanging.system.field(hanging.start).abs().max()) == 0
+
+
+def test_lotka_volterra_has_the_equations_of_the_book_and_a_fixed_point() -> None:
+    eaten = zoo.lotka_volterra(growth=0.7, predation=0.5, death=0.3, gain=0.2)
+    x, y = eaten.start.tolist()
+    slope = torch.tensor([x * (0.7 - 0.5 * y), y * (0.2 * x - 0.3)], dtype=torch.float64)
+    torch.testing.assert_close(eaten.system.field(eaten.start), slope, rtol=0, atol=1e-15)
+    still = eaten.system.field(torch.tensor([1.5, 1.4], dtype=torch.float64))
+    assert float(still.abs().max()) < 1e-15
 
 
 @pytest.mark.parametrize(
