@@ -103,10 +103,12 @@ from .systems import (
     MechanicalSystem,
     ModuleField,
     ModuleHamiltonian,
+    PoincareTransformed,
     PoissonSystem,
     SeparableModules,
     SkewGradientSystem,
     VectorField,
+    poincare_transformed,
 )
 from .variational import (
     ConstantInertia,
@@ -190,6 +192,7 @@ __all__ = [
     "MomentumDrift",
     "Part",
     "PlanarIntegrator",
+    "PoincareTransformed",
     "PoissonSystem",
     "PositionForm",
     "Potential",
@@ -231,6 +234,7 @@ __all__ = [
     "measure_drift",
     "measure_growth",
     "modified_energy",
+    "poincare_transformed",
     "reference_solution",
     "rigid_body_space",
     "rollout",

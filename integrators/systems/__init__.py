@@ -8,6 +8,7 @@ from ._lagrangian import Lagrangian
 from ._mechanical import MechanicalSystem
 from ._module_field import ModuleField
 from ._module_hamiltonian import ModuleHamiltonian, SeparableModules
+from ._poincare import PoincareTransformed, poincare_transformed
 from ._poisson import PoissonSystem
 from ._skew_gradient import SkewGradientSystem
 from ._symbolic import SymbolicSystem
@@ -24,10 +25,12 @@ __all__ = [
     "MechanicalSystem",
     "ModuleField",
     "ModuleHamiltonian",
+    "PoincareTransformed",
     "PoissonSystem",
     "SeparableModules",
     "SkewGradientSystem",
     "SymbolicSystem",
     "System",
     "VectorField",
+    "poincare_transformed",
 ]

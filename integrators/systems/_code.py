@@ -108,12 +108,14 @@ class _Writer:
     def _power(self, base: sympy.Expr, exponent: sympy.Expr) -> str:
         if exponent.is_number and exponent.is_negative:
             return f"(1.0 / {self._power(base, -exponent)})"
-        twice = 2 * exponent
-        if exponent.is_number and twice.is_Integer and int(twice) <= 2 * _SQUARINGS:
-            whole, half = divmod(int(twice), 2)
+        quarters = 4 * exponent
+        if exponent.is_number and quarters.is_Integer and int(quarters) <= 4 * _SQUARINGS:
+            whole, rest = divmod(int(quarters), 4)
             name = self._variable(self.text(base))
             factors = [self._integer_power(name, whole)] if whole else []
-            return "(" + " * ".join([*factors, *([f"sqrt({name})"] if half else [])]) + ")"
+            root = self._variable(f"sqrt({name})") if rest else ""
+            factors += [[], [f"sqrt({root})"], [root], [root, f"sqrt({root})"]][rest]
+            return "(" + " * ".join(factors) + ")"
         return f"power({self.text(base)}, {self.text(exponent)})"
 
     def _integer_power(self, name: str, n: int) -> str:

@@ -91,6 +91,8 @@ def test_generated_code_covers_powers_quotients_and_extrema() -> None:
         x**5 / y**3,
         x ** sympy.Rational(3, 2),
         y**-0.5,
+        x ** sympy.Rational(3, 4),
+        x ** sympy.Rational(-9, 4),
         x**2.7,
         sympy.Max(x, y) - sympy.Min(x, 2),
         x**y,
