@@ -188,7 +188,9 @@ class Certificate:
         ]
         rows += _row("symplectic defect of a step", self.symplectic_defect, self.symplectic, "symplectic")
         rows += _row("Poisson defect of a step", self.poisson_defect, self.poisson, "Poisson")
-        rows += _row("volume defect of a step", self.volume_defect, self.volume_preserving, "keeps volume")
+        rows += _row(
+            "volume defect of a step", self.volume_defect, self.volume_preserving, "volume-preserving"
+        )
         rows += _row("solver residual (relative)", self.solver_residual, self.solved, "solved")
         rows += _row("reversibility of a step", self.reversibility, self.reversible, "reversible")
         rows += _row("inverse of a step", self.inverse, self.invertible, "inverted")
