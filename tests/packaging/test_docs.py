@@ -95,6 +95,8 @@ def program(file: Path) -> str:
         "docs/concepts/groups.md",
         "docs/concepts/rollouts.md",
         "docs/concepts/certificates.md",
+        "docs/concepts/constraints.md",
+        "docs/concepts/energy.md",
     ],
 )
 def test_a_page_runs_from_top_to_bottom(file: str, tmp_path: Path) -> None:

@@ -41,3 +41,19 @@ def test_symmetric_systems_in_variables_of_a_lane(n: int) -> None:
     found = np.array([values[f"r_{i}"] for i in range(n)])
     slack = 4e-15 * np.linalg.cond(matrix) * np.abs(expected).max()
     assert np.abs(found - expected).max() <= slack
+
+
+def test_zeros_of_a_pattern_are_left_out() -> None:
+    """A chain closed to a ring: elimination fills the last row, and reads no entry outside the pattern."""
+    n, random = 6, np.random.default_rng(0)
+    pattern = [[(i - j) % n in (0, 1, n - 1) for j in range(n)] for i in range(n)]
+    matrices = np.where(pattern, random.normal(size=(5, n, n)), 0.0) + 4 * np.eye(n)
+    right = random.normal(size=(5, n))
+    b = KernelBuilder()
+    matrix_rows, right_rows = b.rows(n * n), b.rows(n)
+    b.section("start")
+    emit_linear_solve(b, matrix_rows, right_rows, pattern)
+    stale = np.where(pattern, matrices, np.nan)
+    found = run_section(b, "start", np.concatenate([stale.reshape(5, -1).T, right.T]))[right_rows].T
+    expected = np.linalg.solve(matrices, right[..., None])[..., 0]
+    assert np.abs(found - expected).max() <= 1e-14
