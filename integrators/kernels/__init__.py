@@ -8,6 +8,7 @@ from ._linear import emit_linear_solve, symmetric_solve
 from ._mlp import ACTIVATIONS, EmittedLayers, Layers
 from ._module import module_source
 from ._network import KernelNetwork, emit_network
+from ._order import on_demand
 from ._program import BLOCK_LANES, KernelProgram
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "load_kernel",
     "load_source",
     "module_source",
+    "on_demand",
     "symmetric_solve",
 ]

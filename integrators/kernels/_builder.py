@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -190,7 +191,9 @@ class KernelBuilder:
     def function_twice(self, name: str, arguments: str, most_lines: int) -> str | None:
         """Text of a function that executes a section twice in one loop over the lanes.
 
-        Half of the loads and stores of rows are saved so, where a section is one short loop over lanes.
+        Half of the loads and stores of rows are saved so, where a section is one short loop over lanes. With
+        divisions and functions in it the loop is left alone: they take long, and the processor hides that by
+        working on other lanes meanwhile, which one long chain of operations leaves it less room for.
 
         Args:
             name: Section.
@@ -202,7 +205,8 @@ class KernelBuilder:
         """
         header, *body = self._lines.get(name, [""])
         alone = header == "    for l in range(L):" and all(line.startswith("        ") for line in body)
-        if not alone or not 0 < len(body) <= most_lines:
+        slow = any(re.search(r"/|\w\(", line) for line in body)
+        if not alone or slow or not 0 < len(body) <= most_lines:
             return None
         loads = [f"    {variable} = P[{k}]" for k, variable in self._loaded.get(name, {}).items()]
         return "\n".join([f"def {name}_twice({arguments}):", *loads, header, *body, *body])

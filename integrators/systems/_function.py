@@ -9,7 +9,7 @@ import sympy
 import torch
 from torch import Tensor
 
-from ..kernels import KernelBuilder
+from ..kernels import KernelBuilder, on_demand
 from ._code import Code, generate
 
 
@@ -113,8 +113,8 @@ class SymbolicFunction:
         ]
         statements += [f"{name} = {_named(text, constants)}" for name, text in self.code.lines]
         statements += [f"o_{k} = {_named(text, constants)}" for k, text in enumerate(self.code.results)]
-        statements += [target.format(f"o_{k}") for k, target in enumerate(targets)]
-        builder.lanes(*statements, join=True)
+        uses = [target.format(f"o_{k}") for k, target in enumerate(targets)]
+        builder.lanes(*on_demand(statements, uses), join=True)
 
 
 def _mentions(text: str, name: str) -> bool:
@@ -132,7 +132,8 @@ def _named(text: str, constants: Mapping[str, str]) -> str:
         if c.isalnum() or c == "_":
             word += c
             continue
-        out.append(KERNEL_FUNCTIONS[word] if c == "(" and word in KERNEL_FUNCTIONS else constants.get(word, word))
+        called = c == "(" and word in KERNEL_FUNCTIONS
+        out.append(KERNEL_FUNCTIONS[word] if called else constants.get(word, word))
         out.append(c)
         word = ""
     return "".join(out).rstrip()
