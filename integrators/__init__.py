@@ -110,6 +110,7 @@ from .systems import (
     VectorField,
     poincare_transformed,
 )
+from .variable_step import ReversibleVariableStep
 from .variational import (
     ConstantInertia,
     FunctionPotential,
@@ -197,6 +198,7 @@ __all__ = [
     "PositionForm",
     "Potential",
     "Rattle",
+    "ReversibleVariableStep",
     "RigidBodyIntegrator",
     "RigidBodySplitting",
     "Rollout",

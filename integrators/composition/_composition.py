@@ -21,6 +21,7 @@ from ._relation import adjoint_to_each_other, same_but_step, same_map
 
 _OF_THE_BASE = frozenset(
     (
+        "constraint_residual",
         "dissipation",
         "energy",
         "kinetic_energy",
@@ -49,7 +50,9 @@ class Composition(FlowMap):
     Attributes:
         maps: The parts in the order in which they are applied.
         shares: Step of each part as a multiple of ``h``.
-        system: The system whose energy and invariants can be followed, if one is known.
+        system: The system that was stated, or that of all parts, if it is one.
+        alike: Whether all parts are maps of one system.
+        related: Which parts differ from the first at most in their steps.
     """
 
     maps: nn.ModuleList
@@ -103,11 +106,10 @@ class Composition(FlowMap):
         own = [getattr(part, "system", None) for part in parts]
         if system is not None and system.space != self.space:
             raise ValueError(f"system: expected one with states {self.space}, got {system.space}")
+        self.related = tuple(same_but_step(parts[0], part) for part in parts)
         one = own[0] is not None and all(other is own[0] for other in own)
-        self.system = system if system is not None else own[0] if one else None
-        related = all(same_but_step(parts[0], part) for part in parts)
-        self.alike = related or one
-        """Whether all parts are maps of one system."""
+        self.alike, self.system_stated = one or all(self.related), system is not None
+        self.system = own[0] if one and system is None else system
 
     def _set_flags(self, parts: Sequence[FlowMap], order: int | None) -> None:
         orders = [part.order for part in parts]
@@ -134,7 +136,7 @@ class Composition(FlowMap):
     @property
     def observables(self) -> dict[str, int]:
         """Names of what can be followed in the compiled loop, with their number of components."""
-        if self.system is not None:
+        if self.system is not None and self.system_stated:
             return self.system.observables
         known: dict[str, int] = getattr(self.maps[0], "observables", {}) if self.alike else {}
         return known
@@ -142,7 +144,7 @@ class Composition(FlowMap):
     def __getattr__(self, name: str) -> Any:
         """Give the energy, invariants and velocity reversal of the parts."""
         modules = self.__dict__.get("_modules", {})
-        if "maps" in modules and not name.startswith("_"):
+        if "maps" in modules and name not in modules and not name.startswith("_"):
             found = self._find(name, modules["maps"], self.__dict__.get("system") or modules.get("system"))
             if found is not None:
                 return found
@@ -153,9 +155,11 @@ class Composition(FlowMap):
             return getattr(self, _OF_ALL[name])
         if name == "flip_velocities":
             return next((part.flip_velocities for part in maps if hasattr(part, name)), None)
-        if system is not None and name in system.observables:
+        if system is not None and self.__dict__.get("system_stated"):
+            if name not in system.observables:
+                return None
             return system.energy if name == "energy" else lambda x: system.invariant(name, x)
-        if self.__dict__.get("alike") and name in _OF_THE_BASE:
+        if self.__dict__.get("alike") and (name in _OF_THE_BASE or name in self.observables):
             return getattr(maps[0], name, None)
         return None
 
@@ -258,7 +262,8 @@ class Composition(FlowMap):
         return other
 
     def _with_maps(self, parts: list[FlowMap]) -> Composition:
-        return Composition(parts, self.h, self.order if self.order_stated else None, self.system)
+        system = self.system if self.system_stated else None
+        return Composition(parts, self.h, self.order if self.order_stated else None, system)
 
     def kernel_program(self, observables: list[str]) -> KernelProgram:
         """Code of the compiled rollout, made of the programs of the parts.
@@ -272,12 +277,13 @@ class Composition(FlowMap):
         Raises:
             TypeError: If a part has no compiled kernel.
         """
-        joined, names = (False, *self.joined), [] if self.system is not None else observables
+        stated = self.system if self.system_stated else None
+        names = observables if stated is None else []
         stages = [
-            Stage(_program(part, names), joins, part.control_size > 0)
-            for part, joins in zip(self.parts, joined, strict=True)
+            Stage(_program(part, names if related else []), joins, part.control_size > 0)
+            for part, related, joins in zip(self.parts, self.related, (False, *self.joined), strict=True)
         ]
-        observe = None if self.system is None else partial(_observe, self.system, observables)
+        observe = None if stated is None else partial(_observe, stated, observables)
         return compose_programs(stages, self.closed, self.control_size, observe)
 
     def _phase_derivative(self, x: Tensor, control: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
