@@ -35,6 +35,7 @@ class FlowMap(nn.Module, ABC):
         reversible: Whether flipping the velocities turns the map into its inverse.
         symmetric: Whether the map is its own adjoint: the step with ``-h`` is its inverse.
         energy_preserving: Whether the energy is kept to rounding.
+        differentiable: Whether a step can be differentiated.
         evaluations: Evaluations of the force or field in a step; ``None`` where their number varies.
         exact: Whether it is the exact flow of a system, or of a part of one.
         step_in_carry: Whether the carry depends on ``h``, so that the same map at another step cannot take
@@ -49,6 +50,7 @@ class FlowMap(nn.Module, ABC):
     reversible: bool = False
     symmetric: bool = False
     energy_preserving: bool = False
+    differentiable: bool = True
     evaluations: int | None = None
     exact: bool = False
     step_in_carry: bool = False

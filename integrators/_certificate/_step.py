@@ -25,14 +25,14 @@ class Derivatives:
         form_scale: Largest entry of the form, at least 1.
         poisson: Largest entry of ``D B(x) D^T - B(y)``, or ``None``.
         structure_scale: Largest entry of ``B``, at least 1.
-        volume: ``| |det D| - 1 |``.
+        volume: ``| |det D| - 1 |``, ``None`` for a map that cannot be differentiated.
     """
 
     symplectic: float | None
     form_scale: float
     poisson: float | None
     structure_scale: float
-    volume: float
+    volume: float | None
 
 
 def differentiate(flow: FlowMap, x: Tensor, control: Tensor | None) -> Derivatives:
@@ -46,6 +46,8 @@ def differentiate(flow: FlowMap, x: Tensor, control: Tensor | None) -> Derivativ
     Returns:
         The defects.
     """
+    if not flow.differentiable:
+        return Derivatives(None, 1.0, None, 1.0, None)
     phase = getattr(flow, "phase_derivative", None)
     symplectic, form_scale, poisson, structure_scale = None, 1.0, None, 1.0
     if phase is None:
