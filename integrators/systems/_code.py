@@ -86,8 +86,12 @@ class _Writer:
             for other in others:
                 first = f"{name}({first}, {other})"
             return first
+        if e.has(sympy.DiracDelta):
+            raise ValueError(
+                "expression: the derivative of sign or of a step has no code; make it smooth, as in tanh(x/w)"
+            )
         raise ValueError(
-            f"expression: {e.func.__name__} in {e} has no code; use sums, products, powers and "
+            f"expression: {e.func.__name__} has no code; use sums, products, powers and "
             f"{', '.join(sorted(FUNCTIONS.values()))}, maximum and minimum"
         )
 

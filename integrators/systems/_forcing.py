@@ -73,15 +73,17 @@ def analyse(
     Returns:
         The analysis.
     """
-    slopes = [[sympy.diff(f, s) for s in momenta] for f in forces]
-    rest = dict.fromkeys(momenta, sympy.Integer(0))
-    exact = all(
-        vanishes(e) if i != j else all(vanishes(sympy.diff(e, s)) for s in momenta)
-        for i, row in enumerate(slopes)
-        for j, e in enumerate(row)
+    zero = sympy.Integer(0)
+    rest = dict.fromkeys(momenta, zero)
+    free = [f.subs(rest) for f in forces]
+    rates = [
+        f0 - f.subs(rest | {p: sympy.Integer(1)}) for f, f0, p in zip(forces, free, momenta, strict=True)
+    ]
+    rates = [zero if vanishes(rate) else rate for rate in rates]
+    still = all(vanishes(f - f0) for f, f0 in zip(forces, free, strict=True))
+    exact = still or all(
+        vanishes(f - f0 + c * p) for f, f0, c, p in zip(forces, free, rates, momenta, strict=True)
     )
-    rates = [-row[i].subs(rest) if exact else sympy.Integer(0) for i, row in enumerate(slopes)]
-    rates = [sympy.Integer(0) if vanishes(rate) else rate for rate in rates]
     curls = [
         sympy.diff(forces[i], positions[j]) - sympy.diff(forces[j], positions[i])
         for i in range(len(forces))
@@ -90,10 +92,10 @@ def analyse(
     flipped = {s: -s for s in (*momenta, TIME)}
     return Forcing(
         forces=list(forces),
-        free=[f.subs(rest) if exact else f for f in forces],
-        rates=rates,
+        free=free if exact else list(forces),
+        rates=rates if exact else [zero for _ in forces],
         exact=exact,
-        conservative=all(vanishes(e) for row in slopes for e in row) and all(vanishes(e) for e in curls),
+        conservative=still and all(vanishes(e) for e in curls),
         reversible=all(even(f, flipped) for f in forces),
     )
 

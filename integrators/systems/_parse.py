@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import tokenize
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import TypeAlias
 
 import sympy
+from sympy.core.function import AppliedUndef
 
 Expression: TypeAlias = str | sympy.Expr | float
 _FUNCTIONS = {
@@ -28,6 +32,9 @@ _FUNCTIONS = {
     )
 } | {"abs": sympy.Abs, "sign": sympy.sign, "maximum": sympy.Max, "minimum": sympy.Min, "pi": sympy.pi}
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
+_NUMBER = re.compile(r"(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.])")
+_LARGEST = sympy.Float("1.7e308")
 _ALLOWED = re.compile(r"[\w\s+\-*/().,]*")
 
 
@@ -48,17 +55,60 @@ def parse(expression: Expression, name: str = "expression") -> sympy.Expr:
         ValueError: If the text cannot be read.
     """
     if isinstance(expression, sympy.Expr):
-        return expression.xreplace({s: sympy.Symbol(s.name, real=True) for s in expression.free_symbols})
-    text = str(expression)
-    if not _ALLOWED.fullmatch(text) or "__" in text or re.search(r"\.\s*[A-Za-z_]", text):
+        named = {s: sympy.Symbol(s.name, real=True) for s in expression.free_symbols}
+        return _checked(expression.xreplace(named), name)
+    if not isinstance(expression, (str, Real)):
+        raise ValueError(
+            f"{name}: expected text, a sympy expression or a number, got {type(expression).__name__} "
+            f"{expression!r}"
+        )
+    return _checked(_read(str(expression), name), name)
+
+
+def _read(text: str, name: str) -> sympy.Expr:
+    words = _WORD.findall(_NUMBER.sub("0", text))
+    strangers = sorted(w for w in set(_CALL.findall(text)) if w not in _FUNCTIONS or w == "pi")
+    keywords = sorted(w for w in set(words) if keyword.iskeyword(w))
+    if "^" in text:
+        raise ValueError(f"{name}: write ** for powers, got ^ in {text!r}")
+    if not _ALLOWED.fullmatch(text) or "__" in text or "//" in text or "." in _NUMBER.sub("0", text):
         raise ValueError(f"{name}: expected numbers, symbols, + - * / ** and functions, got {text!r}")
-    words = set(_WORD.findall(re.sub(r"\d+\.?\d*[eE][+-]?\d+", "0", text)))
+    if keywords:
+        raise ValueError(
+            f"{name}: {', '.join(keywords)} cannot be the name of a symbol, got {text!r}; choose another, "
+            "and write choices with maximum, minimum, abs and sign"
+        )
+    if strangers:
+        raise ValueError(
+            f"{name}: {', '.join(strangers)} is no known function, got {text!r}; there are "
+            f"{', '.join(sorted(set(_FUNCTIONS) - {'pi'}))}, and a product needs *"
+        )
     known = {w: _FUNCTIONS.get(w, sympy.Symbol(w, real=True)) for w in words}
     try:
-        parsed = sympy.parse_expr(text, local_dict=known, global_dict=_GLOBALS)
-        return sympy.sympify(parsed)
-    except (SyntaxError, TypeError, AttributeError, sympy.SympifyError) as error:
-        raise ValueError(f"{name}: cannot read {text!r}: {error}") from error
+        parsed = sympy.sympify(sympy.parse_expr(text, local_dict=known, global_dict=_GLOBALS))
+    except (SyntaxError, TypeError, AttributeError, sympy.SympifyError, tokenize.TokenError) as error:
+        reason = "a parenthesis is open" if isinstance(error, tokenize.TokenError) else str(error)
+        reason = error.msg if isinstance(error, SyntaxError) else reason
+        raise ValueError(f"{name}: cannot read {text!r}: {reason}; products need *, functions ()") from error
+    return parsed
+
+
+def _checked(e: sympy.Expr, name: str) -> sympy.Expr:
+    """Refuse what is no real number, or has no code."""
+    if not isinstance(e, sympy.Expr):
+        raise ValueError(f"{name}: expected one expression, got {e}")
+    if e.has(sympy.I):
+        raise ValueError(f"{name}: expected real numbers, got I in {e}")
+    numbers = [n for n in e.atoms(sympy.Number) if not -_LARGEST < n < _LARGEST]
+    if e.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo) or numbers:
+        found = "" if numbers else f", got {e}"
+        raise ValueError(f"{name}: expected finite numbers{found}; look for a division by zero")
+    for part in e.atoms(AppliedUndef):
+        raise ValueError(
+            f"{name}: {part} is a function without a formula; replace it by a symbol, such as {part.func}, "
+            "or by an expression"
+        )
+    return e
 
 
 _GLOBALS = {

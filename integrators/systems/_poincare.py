@@ -18,8 +18,9 @@ class PoincareTransformed(Hamiltonian):
     """A Hamiltonian system in fictive time with ``dt/dtau = g(q, p, t)``, made by ``poincare_transformed``.
 
     The Hamiltonian is ``K = g(q, p, t) (H(q, p, t) + p_t)`` with time and its momentum ``p_t`` as another
-    pair. States are ``(..., 2 d + 2)``: ``q``, ``t``, ``p``, ``p_t``; on those with ``K = 0``, which ``start``
-    gives, the orbits are those of ``H``. Equal steps in ``tau`` are steps ``g`` times as long in ``t``.
+    pair. States are ``(..., 2 d + 2)``: ``q``, ``t``, ``p``, ``p_t``. On those with ``K = 0``, which
+    ``start`` gives, the orbits are those of ``H``; equal steps in ``tau`` are steps ``g`` times as long in
+    ``t``.
 
     Attributes:
         system: The system in its own time.

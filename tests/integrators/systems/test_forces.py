@@ -72,6 +72,9 @@ def test_the_field_has_the_forces_and_the_gradient_has_not() -> None:
         ({"p2": "-k*abs(p2)*p2"}, False, (), False, False),
         ({"p1": "k*p2", "p2": "-k*p1"}, False, (), False, False),
         ({"p1": "-k*p1*p1/p1"}, True, (0,), False, False),
+        ({"p1": "-k*abs(p1)"}, False, (), False, True),
+        ({"p1": "-k*sign(p1)"}, False, (), False, False),
+        ({"p1": "k*sign(q1)"}, True, (), True, True),
         ({"p1": "sin(t)"}, True, (), True, False),
     ],
 )

@@ -71,7 +71,7 @@ def test_names_order_and_cyclic_positions() -> None:
         (lambda: Hamiltonian("q**2"), None),
         (lambda: Hamiltonian("p**2 +* q"), "cannot read"),
         (lambda: Hamiltonian("__import__('os')"), "expected numbers, symbols"),
-        (lambda: Hamiltonian("p**2 + gamma(q)"), "cannot read|unknown|no code"),
+        (lambda: Hamiltonian("p**2 + gamma(q)"), "gamma is no known function"),
         (lambda: Hamiltonian("p**2 + k*q", parameters={"k": math.nan}), "one finite number"),
         (lambda: Hamiltonian("p**2/2", invariants={"L": "q*p*w"}), r"invariants\['L'\]: unknown symbol w"),
         (lambda: Hamiltonian("p**2 + sqrt(-1)*q"), "real numbers|cannot"),
