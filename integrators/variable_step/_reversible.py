@@ -87,14 +87,14 @@ class ReversibleVariableStep(SystemMethod):
                 before it.
 
         Raises:
-            ValueError: If the system is not separable or has inputs, or the scheme is not symmetric or needs
-                a quadratic kinetic energy that the system does not have.
+            ValueError: If the system is not separable or other forces act, or the scheme is not symmetric or
+                needs a quadratic kinetic energy that the system does not have.
         """
         super().__init__(system, epsilon)
-        if not system.separable or system.control_size:
+        if not system.separable or system.control_size or system.forced:
             raise ValueError(
-                f"system: ReversibleVariableStep needs H = T(p) + V(q) without inputs, which {system!r} is "
-                "not; GaussLegendre treats it with fixed steps"
+                f"system: ReversibleVariableStep needs H = T(p) + V(q) and no other forces, but "
+                f"{system!r} is different; GaussLegendre treats it with fixed steps"
             )
         if not scheme.symmetric:
             raise ValueError(f"scheme: expected a symmetric one, such as Verlet's, got {scheme.name}")
@@ -104,7 +104,7 @@ class ReversibleVariableStep(SystemMethod):
                 "have"
             )
         self.monitor, self.scheme = as_monitor(monitor, system), scheme
-        self.evaluations = scheme.forces
+        self.evaluations, self.reversible = scheme.forces, system.reversible
         self._keeps_force = scheme.kick_first
         clock = () if system.timed else (vector("t", 1),)
         self.space = StateSpace(*system.space.parts, *clock, vector("rho", 1))
