@@ -126,7 +126,7 @@ class NumbaFunction:
 
 def _filled(value: Any, like: Tensor, name: str) -> Tensor:
     if isinstance(value, Tensor):
-        return value.expand(torch.broadcast_shapes(value.shape, like.shape))
+        return value.to(like.dtype).expand(torch.broadcast_shapes(value.shape, like.shape))
     if isinstance(value, (int, float)):
         return torch.full_like(like, value)
     raise TypeError(f"{name}: expected a number or a tuple of numbers, got {type(value).__name__}")

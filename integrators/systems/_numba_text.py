@@ -15,6 +15,7 @@ import torch
 from numba.core.dispatcher import Dispatcher
 from torch import Tensor
 
+from ._float_literals import write_floats
 from ._function import KERNEL_FUNCTIONS, TORCH_FUNCTIONS
 from ._numba_source import BUILTINS, Source, elementary_name, is_number, number, read_source
 
@@ -162,7 +163,7 @@ def kernel_function(source: Source, functions: dict[str, str], active: tuple[Any
     Returns:
         The name; it begins with ``inline_`` and depends on the text alone.
     """
-    node = _KernelTranslator(source, active, functions).translate()
+    node = write_floats(_KernelTranslator(source, active, functions).translate())
     node.name = "function"
     digest = hashlib.sha256(ast.unparse(node).encode()).hexdigest()[:10]
     node.name = f"inline_{re.sub(r'[^0-9a-zA-Z]+', '_', source.function.__name__).strip('_')}_{digest}"
@@ -224,6 +225,8 @@ def _select(condition: Any, yes: Any, no: Any) -> Any:
         return tuple(_select(condition, a, b) for a, b in zip(yes, no, strict=True))
     if not isinstance(condition, Tensor):
         return yes if condition else no
+    if not isinstance(yes, Tensor) and not isinstance(no, Tensor):
+        yes = torch.tensor(float(yes), dtype=torch.float64, device=condition.device)
     return torch.where(condition, yes, no)
 
 

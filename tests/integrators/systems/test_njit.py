@@ -220,6 +220,10 @@ FUNCTIONS = [
         True,
     ),
     ("float(q[0]) + math.cosh(q[1]) * math.sqrt(2) / math.exp(-0.5) + (2 if len(q) == 2 else 3)", True),
+    (
+        "(0.1 if q[0] > 0 else -0.3) + (q[1] if 0 < q[0] < 0.5 or not q[1] < 0.7 else 1) * 2 - len(q) / 3",
+        True,
+    ),
     ("np.linalg.norm(q)", False),
     ("np.random.rand()", False),
     ("sum(q)", False),
@@ -373,3 +377,23 @@ def test_second_process_takes_the_compiled_force_from_the_disk(tmp_path: Path) -
     assert (hits, misses) == (0, 1)
     torch.testing.assert_close(torch.tensor(compiled), torch.tensor(expected), rtol=0, atol=1e-12)
     assert run("numba") == [1, 0, [compiled]]
+
+
+@numba.njit
+def counted(q, n=2, scale=3):
+    total = 0
+    for i in range(n):
+        total += (i + 1) * q[0] * 2
+    return total / scale + (1 if total > 4 else q[0]) + math.sqrt(5) + max(1, q[0]), 7
+
+
+def test_whole_numbers_that_meet_others_are_written_as_floats() -> None:
+    texts: dict[str, str] = {}
+    name = kernel_function(read_source(counted, "force"), texts)
+    assert texts[name].split("\n", 1) == [
+        f"def {name}(q, n=2, scale=3.0):",
+        "    total = 0.0\n"
+        "    for i in range(n):\n"
+        "        total += float(i + 1) * q[0] * 2.0\n"
+        "    return (total / scale + (1.0 if total > 4.0 else q[0]) + math.sqrt(5.0) + max(1.0, q[0]), 7.0)",
+    ]
