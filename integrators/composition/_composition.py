@@ -163,6 +163,17 @@ class Composition(FlowMap):
             return getattr(maps[0], name, None)
         return None
 
+    def check_inputs(self, x: Tensor, control: Tensor | None = None) -> None:
+        """Refuse states and controls that do not fit, and what the first map refuses beside.
+
+        Args:
+            x: States ``(..., n)``.
+            control: Inputs ``(..., m)`` of one step, or ``None``.
+        """
+        super().check_inputs(x, control)
+        first = self.parts[0]
+        first.check_inputs(x, control if first.control_size else None)
+
     def constants(self) -> tuple[Any, ...]:
         """Compute what stays the same along a trajectory, for each part."""
         return tuple(part.constants() for part in self.parts)

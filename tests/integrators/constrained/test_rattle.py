@@ -102,6 +102,18 @@ def test_certificate() -> None:
     ).symplectic
 
 
+def test_composition_of_higher_order_is_symplectic_too() -> None:
+    flow = symmetric_composition(Rattle(chain(2), 0.02), "Suzuki4")
+    x = cartesian(np.array([1.0, 0.4]), np.array([0.3, -0.5]))
+    certificate = certify(flow, x[None], steps=32, backend="torch")
+    assert certificate.symplectic_defect is not None
+    assert certificate.symplectic_defect <= 1e-12
+    assert certificate.reversible
+    assert certificate.order == pytest.approx(4, abs=0.3)
+    with pytest.raises(ValueError, match="do not satisfy the constraints"):
+        flow(x + 1e-3)
+
+
 def test_shake_has_the_same_positions() -> None:
     shake, rattle = Shake(BALL, 0.05), Rattle(BALL, 0.05)
     ends = [rollout(flow, BALL_START, 100, backend="torch").final for flow in (shake, rattle)]
