@@ -182,6 +182,7 @@ def kernel_cases():
     yield "dense", Verlet(dense, 0.02, compensated=True), 20
     one = stack(2, 5, 1, activation=nn.Sigmoid)
     yield "separable", Verlet(SeparableModules(one, one, 2), 0.05), 4
+    yield "stages", GaussLegendre(MechanicalSystem(2, potential=stack(2, 3, 1), mass=SPD), 0.05), 4
     yield "whole", GaussLegendre(ModuleHamiltonian(stack(4, 5, 1), 2), 0.05), 4
 
 
