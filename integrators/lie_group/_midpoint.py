@@ -34,7 +34,8 @@ class LieMidpoint(SystemMethod):
         def tangent(w: Tensor) -> Tensor:
             return self.h * self.system.slopes(self.system.move(x, 0.5 * w), control)
 
-        start = x.new_zeros(*x.shape[:-1], self.system.whole.dim)
+        with torch.no_grad():
+            start = self.h * self.system.slopes(x.detach(), control)
         return solve_fixed_point(tangent, start, x.detach().abs().sum(-1))
 
     def advance(self, carry: Tensor, control: Tensor | None, constants: None) -> Tensor:
@@ -54,10 +55,9 @@ class LieMidpoint(SystemMethod):
         group = GroupCode(system, b, code.state)
         middle, w, candidate, (scale,) = group.stage(), b.rows(group.dim), b.rows(group.dim), b.rows(1)
         h = b.number(b.parameter(torch.tensor([self.h], dtype=torch.float64)))
-        b.lanes(
-            *[f"@{row} = 0.0" for row in w],
-            f"@{scale} = " + " + ".join(f"abs(@{row})" for row in code.state),
-        )
+        targets = [f"@{row} = {h} * {{}}" for row in w]
+        system.emit_slopes(b, code.offset, code.state, code.control, targets)
+        b.lanes(f"@{scale} = " + " + ".join(f"abs(@{row})" for row in code.state), join=True)
 
         def sweep() -> None:
             group.move(code.state, middle, [[f"0.5 * @{row}" for row in w]])
