@@ -46,7 +46,12 @@ def test_gauss_conditions(s: int) -> None:
     single = coupling("gauss", s, torch.float32)
     assert bool((single + single.T == 1).all())
     assert (
-        float((m * torch.tensor(table.b) - torch.tensor(table.a, dtype=torch.float64)).abs().max()) <= 2e-16
+        float(
+            (m * torch.tensor(table.b, dtype=torch.float64) - torch.tensor(table.a, dtype=torch.float64))
+            .abs()
+            .max()
+        )
+        <= 2e-16
     )
 
 
