@@ -11,13 +11,11 @@ from scipy.integrate import solve_ivp
 
 from integrators import (
     Gauss4,
-    GroupVariationalIntegrator,
     Hamiltonian,
     ImplicitMidpoint,
     KahanLi8,
     KickFlow,
     LinearFlow,
-    RigidBodyIntegrator,
     Strang,
     Suzuki4,
     SymplecticEuler,
@@ -27,17 +25,12 @@ from integrators import (
     symmetric_composition,
 )
 from integrators.composition._weights import JUMPS, NAMED, order_of, weights_of
-from lie import SO3
-
-from .._flows import top_potential
 
 DOUBLE = torch.float64
 HENON = Hamiltonian("(p1**2 + p2**2)/2 + (q1**2 + q2**2)/2 + q1**2*q2 - q2**3/3")
 CUBIC = Hamiltonian("q1**2*q2 - q2**3/3", positions=["q1", "q2"], momenta=["p1", "p2"])
 OSCILLATORS = Hamiltonian("(p1**2 + p2**2)/2 + (q1**2 + q2**2)/2")
 START = torch.tensor([0.0, 0.1, 0.39, 0.05], dtype=DOUBLE)
-INERTIA = torch.diag(torch.tensor([2.0, 1.0, 2 / 3], dtype=DOUBLE))
-BODY = torch.cat((torch.eye(3, dtype=DOUBLE).flatten(), torch.tensor([0.3, -0.2, 0.5], dtype=DOUBLE)))
 
 
 def henon_reference(time: float) -> torch.Tensor:
@@ -84,28 +77,6 @@ def test_measured_order_on_symmetric_maps(name: str, weights: str, counts: tuple
     assert flow.symmetric
     assert flow.symplectic
     assert flow.reversible
-
-
-@pytest.mark.parametrize("kind", ["body", "group"])
-def test_measured_order_on_variational_integrators(kind: str) -> None:
-    """By the differences between h, h/2 and h/4; backward steps of the implicit equation are solved too."""
-    ends = []
-    for count in (4, 8, 16):
-        h = 1.0 / count
-        if kind == "body":
-            flow = RigidBodyIntegrator(SO3, h, INERTIA, top_potential())
-        else:
-            flow = GroupVariationalIntegrator(
-                SO3, h, INERTIA, lambda r: 0.7 * r[..., 2, 2] + 0.2 * r[..., 0, 1]
-            )
-        high, x = symmetric_composition(flow, "Suzuki4"), BODY
-        for _ in range(count):
-            x = high(x)
-        ends.append(x)
-    rate = math.log2(float((ends[0] - ends[1]).abs().max() / (ends[1] - ends[2]).abs().max()))
-    assert rate == pytest.approx(4, abs=0.4)
-    back = symmetric_composition(flow, "Suzuki4").with_step(-flow.h)
-    torch.testing.assert_close(back(symmetric_composition(flow, "Suzuki4")(x)), x, rtol=0, atol=1e-13)
 
 
 def test_triple_jump_of_the_fourth_order_gauss_method_has_order_six() -> None:
