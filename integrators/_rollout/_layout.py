@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
+
+if TYPE_CHECKING:
+    import h5py
 
 FORMAT = "flow map rollout 1"
 ALIGNMENT = 64
@@ -69,6 +71,8 @@ def create(
     Raises:
         FileNotFoundError: If the folder does not exist.
     """
+    import h5py  # takes long to import, and most rollouts write no file
+
     if not path.parent.is_dir():
         raise FileNotFoundError(f"file: the folder {path.parent} does not exist")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -90,14 +94,16 @@ def create(
 
 
 def _contiguous(file: h5py.File, key: str, shape: tuple[int, ...], dtype: str) -> None:
-    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    settings.set_layout(h5py.h5d.CONTIGUOUS)
-    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    parents = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+    from h5py import h5d, h5p, h5s, h5t
+
+    settings = h5p.create(h5p.DATASET_CREATE)
+    settings.set_layout(h5d.CONTIGUOUS)
+    settings.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    settings.set_fill_time(h5d.FILL_TIME_NEVER)
+    parents = h5p.create(h5p.LINK_CREATE)
     parents.set_create_intermediate_group(True)
-    kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
-    h5py.h5d.create(file.id, key.encode(), kind, h5py.h5s.create_simple(shape), settings, parents)
+    kind = h5t.py_create(np.dtype(dtype), logical=True)
+    h5d.create(file.id, key.encode(), kind, h5s.create_simple(shape), settings, parents)
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -132,6 +138,8 @@ def inspect(path: Path) -> tuple[dict[str, Extent], dict[str, Any], dict[str, An
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not one that a rollout wrote, or is damaged.
     """
+    import h5py
+
     if not path.is_file():
         raise FileNotFoundError(f"file: there is no file {path}")
     try:
@@ -151,6 +159,8 @@ def inspect(path: Path) -> tuple[dict[str, Extent], dict[str, Any], dict[str, An
 
 
 def _extent(key: str, item: Any) -> dict[str, Extent]:
+    import h5py
+
     if not isinstance(item, h5py.Dataset) or item.dtype.kind == "O":
         return {}
     return {key: Extent(item.id.get_offset() or 0, item.shape, item.dtype)}

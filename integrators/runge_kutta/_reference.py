@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy  # loads its parts when they are asked for
 import torch
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from .._method import SystemMethod
@@ -39,7 +39,9 @@ def _solve(
         return x, bool(np.isfinite(start).all())
     rtol, atol = tolerances
     with np.errstate(all="ignore"):
-        run = solve_ivp(field, (0.0, time), start, method=method, rtol=rtol, atol=atol, t_eval=[time])
+        run = scipy.integrate.solve_ivp(
+            field, (0.0, time), start, method=method, rtol=rtol, atol=atol, t_eval=[time]
+        )
     if not run.success:
         return torch.full_like(x, math.nan), False
     return torch.as_tensor(run.y[:, -1], dtype=x.dtype, device=x.device), True

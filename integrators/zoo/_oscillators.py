@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import scipy
 import torch
-from scipy.special import ellipj, ellipk
 from torch import Tensor
 
 from ..systems import Hamiltonian
@@ -73,10 +73,10 @@ def pendulum(
         raise ValueError(f"angle: expected a size between 0 and pi, got {angle}")
     k = math.sin(angle / 2)
     m, rate, inertia = k * k, math.sqrt(gravity / length), mass * length**2
-    quarter = float(ellipk(m))
+    quarter = float(scipy.special.ellipk(m))
 
     def solution(t: float) -> Tensor:
-        sn, cn, dn, _ = (float(v) for v in ellipj(math.remainder(rate * t, 4 * quarter), m))
+        sn, cn, dn, _ = (float(v) for v in scipy.special.ellipj(math.remainder(rate * t, 4 * quarter), m))
         slope = -2 * k * rate * math.sqrt(1 - m) * sn / dn
         return state(2 * math.asin(k * cn / dn), inertia * slope)
 

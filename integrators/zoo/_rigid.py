@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import scipy
 import torch
-from scipy.special import ellipj, ellipk
 from torch import Tensor
 
 from lie import SE3, SO3
@@ -55,7 +55,7 @@ def free_rigid_body(
     modulus = min(ratio) / max(ratio)
 
     def solution(t: float) -> Tensor:
-        sn, cn, dn, _ = (float(value) for value in ellipj(rate * t, modulus))
+        sn, cn, dn, _ = (float(value) for value in scipy.special.ellipj(rate * t, modulus))
         return state(a * cn, b * sn, c * dn) if around_last else state(a * dn, b * sn, c * cn)
 
     return Problem(
@@ -73,7 +73,7 @@ def free_rigid_body(
         units={"time": "s", "Pi": _MOMENTUM_UNIT, "energy": "J"},
         source="Landau, Lifshitz, Mechanics, 3rd ed. 1976, section 37",
         parameters={"I1": i1, "I2": i2, "I3": i3},
-        period=4 * float(ellipk(modulus)) / abs(rate) if 0 < modulus < 1 else None,
+        period=4 * float(scipy.special.ellipk(modulus)) / abs(rate) if 0 < modulus < 1 else None,
         solution=solution,
     )
 
