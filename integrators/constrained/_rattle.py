@@ -143,10 +143,12 @@ class Rattle(SystemMethod):
                 )
 
     def _relative_residual(self, x: Tensor) -> Tensor:
-        """Residuals over the size of the terms that they are the sum of."""
+        """Residuals over the size of the terms that they are the sum of; of rates, in a step at least."""
         q, p = x[..., : self.system.degrees], x[..., self.system.degrees :]
         slope, v = self.system.constraint_jacobian(q), self.system.velocity(p)
-        sizes = torch.cat((apply(slope.abs(), q.abs()), apply(slope.abs(), v.abs())), -1)
+        size = apply(slope.abs(), q.abs())
+        rate = apply(slope.abs(), v.abs()) + size / abs(self.h)
+        sizes = torch.cat((size, rate), -1)
         return self.system.residual(x).abs() / torch.where(sizes > 0, sizes, 1.0)
 
     def step_residual(self, x: Tensor, control: Tensor | None = None) -> Tensor:

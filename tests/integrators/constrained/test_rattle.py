@@ -18,8 +18,10 @@ from integrators import (
     certify,
     rollout,
 )
+from integrators._linear import solve
 from integrators.composition import symmetric_composition
 from integrators.constrained import Rattle, Shake
+from integrators.constrained._rattle import RattleCarry
 
 from ._chains import BALL, BALL_START, GRAVITY, cartesian, chain, exact_end
 
@@ -89,6 +91,29 @@ def test_a_step_is_symplectic_on_the_constraint_manifold(n: int) -> None:
     assert not damped.symplectic
 
 
+class Projected(Rattle):
+    """Symplectic Euler without constraints, then a projection: on the manifold, but not symplectic."""
+
+    def try_advance(self, carry, control, constants):
+        p = carry.p + self.h * carry.force
+        q = carry.q + self.h * self.system.velocity(p)
+        for _ in range(4):
+            slope = self.system.constraint_jacobian(q)
+            reaction = self.system.velocity(slope)
+            pull = solve(slope @ reaction.mT, self.system.constraint(q))
+            q = q - (reaction * pull.unsqueeze(-1)).sum(-2)
+        status = torch.zeros(q.shape[:-1], dtype=torch.int8)
+        return RattleCarry(q, self._tangent(q, p), self.system.force(q)), status
+
+
+def test_projecting_a_free_step_is_not_symplectic() -> None:
+    x = cartesian(np.array([2.0, 1.0]), np.array([1.0, -1.0])).unsqueeze(0)
+    flow = Projected(chain(2), 0.05)
+    assert float(flow.constraint(flow(x)).abs().max()) < 1e-14
+    derivative, before, after = flow.phase_derivative(x)
+    assert float((derivative.mT @ after @ derivative - before).abs().max()) > 1e-5
+
+
 def test_certificate() -> None:
     certificate = certify(Rattle(BALL, 0.1), BALL_START[None], steps=64, backend="torch")
     assert certificate.symplectic
@@ -96,6 +121,7 @@ def test_certificate() -> None:
     assert certificate.reversible
     assert certificate.invertible
     assert certificate.solved
+    assert certificate.on_constraints
     assert certificate.order == pytest.approx(2, abs=0.2)
     assert not certify(
         Rattle(BALL, 0.1, friction=0.1), BALL_START[None], steps=64, backend="torch"
@@ -221,6 +247,7 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match=r"system.project"):
         rollout(flow, off, 3)
     flow(BALL.project(off))
+    flow(torch.cat((BALL_START[:3], 1e-17 * torch.ones(3, dtype=torch.float64))))
     with pytest.raises(TypeError, match="expects a ConstrainedSystem"):
         Rattle(Hamiltonian("p**2/2 + q**2"), 0.1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="friction: expected one finite number"):
