@@ -13,7 +13,7 @@ from ..kernels import KernelBuilder, Rows
 from ._coordinates import Names, coordinate_pairs, hint
 from ._forcing import analyse, even, parse_forces
 from ._function import SymbolicFunction
-from ._identity import vanishes
+from ._identity import depends_on, vanishes
 from ._inputs import parse_inputs, with_inputs
 from ._parse import Expression, as_symbols, parse, require_distinct, require_known
 from ._symbolic import TIME, parse_invariants
@@ -99,10 +99,10 @@ class Hamiltonian(SymbolicHamiltonian):
         h, q, p = self.expression, self.positions, self.momenta
         slope_q, slope_p = [sympy.diff(h, s) for s in q], [sympy.diff(h, s) for s in p]
         time = [TIME] if self.timed else []
-        self.separable = all(vanishes(sympy.diff(e, s)) for e in slope_p for s in (*q, TIME))
+        self.separable = not any(depends_on(e, (*q, TIME)) for e in slope_p)
         self.quadratic_kinetic = (
             self.separable
-            and all(vanishes(sympy.diff(e, s, r)) for e in slope_p for s in p for r in p)
+            and not any(depends_on(sympy.diff(e, s), p) for e in slope_p for s in e.free_symbols & {*p})
             and all(vanishes(e.xreplace(dict.fromkeys(p, sympy.Integer(0)))) for e in slope_p)
         )
         state, own = [*q, *p, *time], self.parameter_symbols

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import mpmath
@@ -48,6 +49,20 @@ def vanishes(expression: sympy.Expr) -> bool:
         if looked == _POINTS:
             break
     return looked > 0
+
+
+def depends_on(expression: sympy.Expr, symbols: Iterable[sympy.Symbol]) -> bool:
+    """Whether an expression changes with any of some symbols.
+
+    Args:
+        expression: The expression.
+        symbols: The symbols.
+
+    Returns:
+        Whether a derivative does not vanish.
+    """
+    own = expression.free_symbols
+    return any(s in own and not vanishes(sympy.diff(expression, s)) for s in symbols)
 
 
 def _zero(e: sympy.Expr, point: Values) -> bool | None:

@@ -11,20 +11,19 @@ from torch import Tensor
 
 from .._linear import solve
 from .._state import StateSpace, vector
-from ..kernels import KernelBuilder, Rows, symmetric_solve
 from ._coordinates import Names, coordinate_pairs, hint
 from ._forcing import analyse, even, parse_forces
 from ._function import SymbolicFunction
-from ._identity import vanishes
+from ._identity import depends_on, vanishes
 from ._inputs import parse_inputs, with_inputs
+from ._lagrangian_kernel import LagrangianKernel
 from ._parse import Expression, as_symbols, parse, require_distinct, require_known
 from ._symbolic import TIME, parse_invariants
-from ._symbolic_hamiltonian import SymbolicHamiltonian
 
 _STATES = 16
 
 
-class Lagrangian(SymbolicHamiltonian):
+class Lagrangian(LagrangianKernel):
     """A system from its Lagrangian, quadratic in the velocities, for torch and for kernels.
 
     ``L = v M(q, t) v / 2 + b(q, t) v - V(q, t)`` is integrated as the Hamiltonian system of ``(q, p)`` with
@@ -111,7 +110,7 @@ class Lagrangian(SymbolicHamiltonian):
         rest = dict.fromkeys(v, sympy.Integer(0))
         momenta = [sympy.diff(lagrangian, s) for s in v]
         mass = [[sympy.diff(momenta[i], v[j]) for j in range(i + 1)] for i in range(d)]
-        if not all(vanishes(sympy.diff(e, s)) for row in mass for e in row for s in v):
+        if any(depends_on(e, v) for row in mass for e in row):
             raise ValueError(
                 f"expression: expected a Lagrangian quadratic in the velocities "
                 f"{', '.join(s.name for s in v)}, got {lagrangian}; give such a system by its Hamiltonian"
@@ -119,7 +118,7 @@ class Lagrangian(SymbolicHamiltonian):
         mass = [[_plain(e.xreplace(rest)) for e in row] for row in mass]
         shift = [_plain(e.xreplace(rest)) for e in momenta]
         self._shifted = any(e != 0 for e in shift)
-        self._constant = all(vanishes(sympy.diff(e, s)) for row in mass for e in row for s in (*q, TIME))
+        self._constant = not any(depends_on(e, (*q, TIME)) for row in mass for e in row)
         self._diagonal = all(e == 0 for i, row in enumerate(mass) for e in row[:i])
         self._mass_expressions = mass
         self.separable = self.quadratic_kinetic = self._constant and not self._shifted
@@ -144,7 +143,7 @@ class Lagrangian(SymbolicHamiltonian):
             self._set_kicks(analyse([e.xreplace(own_speed) for e in pushes], q, own))
             return
         forcing = analyse(pushes, q, v)
-        still = all(vanishes(sympy.diff(e, s)) for e in pushes for s in v)
+        still = not any(depends_on(e, v) for e in pushes)
         self._set_kicks(replace(forcing, exact=still))
 
     def _require_positive_mass(self) -> None:
@@ -262,75 +261,6 @@ class Lagrangian(SymbolicHamiltonian):
         batch = pull.shape[:-1]
         clock = [torch.ones_like(pull[..., :1])] if self.timed else []
         return torch.cat((moving[..., d : 2 * d].expand(*batch, d), pull, *clock), -1)
-
-    def emit_parameters(self, builder: KernelBuilder) -> int:
-        """Reserve room for the values of the parameters, then for ``M^-1`` where it is constant."""
-        values = [self.values()]
-        if self.separable and not self._diagonal:
-            zero = values[0].new_zeros(self.degrees)
-            values.append(torch.linalg.inv_ex(self.mass_matrix(zero))[0].reshape(-1))
-        return builder.parameter(torch.cat(values))
-
-    def _emit_velocities(self, builder: KernelBuilder, offset: int, q: Rows, p: Rows, t: Rows) -> list[str]:
-        """Write the velocities into variables of the lane and return their names."""
-        d = self.degrees
-        names = [f"velocity_{i}" for i in range(d)]
-        if self.separable and not self._diagonal:
-            first = offset + len(self.parameter_symbols)
-            entries = [[builder.number(first + i * d + j) for j in range(d)] for i in range(d)]
-            terms = [[f"{m} * @{row}" for m, row in zip(entry, p, strict=True)] for entry in entries]
-            builder.lanes(*[f"{v} = {' + '.join(t)}" for v, t in zip(names, terms, strict=True)], join=True)
-            return names
-        mass = [[f"mass_{i}_{j}" for j in range(i + 1)] for i in range(d)]
-        self._mass.emit(builder, [*q, *t], offset, [f"{m} = {{}}" for row in mass for m in row])
-        if self._shifted:
-            targets = [f"{v} = @{row} - {{}}" for v, row in zip(names, p, strict=True)]
-            self._shift.emit(builder, [*q, *t], offset, targets)
-        else:
-            builder.lanes(*[f"{v} = @{row}" for v, row in zip(names, p, strict=True)], join=True)
-        if self._diagonal:
-            divisions = [f"{v} = {v} / {row[-1]}" for v, row in zip(names, mass, strict=True)]
-            builder.lanes(*divisions, join=True)
-        else:
-            builder.lanes(*symmetric_solve(mass, names), join=True)
-        return names
-
-    def _emit_moving(self, builder: KernelBuilder, offset: int, x: Rows) -> list[int | str]:
-        d = self.degrees
-        velocities = self._emit_velocities(builder, offset, x[:d], x[d : 2 * d], x[2 * d :])
-        return [*x[:d], *velocities, *x[2 * d :]]
-
-    def emit_observable(
-        self, builder: KernelBuilder, name: str, offset: int, x: Rows, targets: list[str]
-    ) -> None:
-        """Write the energy or an invariant: one statement per component, ``{}`` for its value."""
-        self._observables[name].emit(builder, self._emit_moving(builder, offset, x), offset, targets)
-
-    def emit_velocity(self, builder: KernelBuilder, offset: int, p: Rows, targets: list[str]) -> None:
-        """Write ``M^-1 p``: one statement per component, ``{}`` standing for its value."""
-        self._require_separable()
-        names = self._emit_velocities(builder, offset, p, p, p[:0])
-        builder.lanes(*[t.format(v) for t, v in zip(targets, names, strict=True)], join=True)
-
-    def emit_gradient(self, builder: KernelBuilder, offset: int, x: Rows, targets: list[str]) -> None:
-        """Write ``dH/dq`` then ``dH/dp``: one statement per component, ``{}`` standing for its value."""
-        d, moving = self.degrees, self._emit_moving(builder, offset, x)
-        self._pull.emit(builder, moving, offset, [f"pull_{i} = -{{}}" for i in range(d)])
-        values = [*(f"pull_{i}" for i in range(d)), *(str(v) for v in moving[d : 2 * d])]
-        builder.lanes(*[t.format(v) for t, v in zip(targets, values, strict=True)], join=True)
-
-    def emit_field(
-        self, builder: KernelBuilder, offset: int, x: Rows, control: Rows, targets: list[str]
-    ) -> None:
-        """Write ``(v, dL/dq + forces)``, and one for time: a statement each, ``{}`` for its value."""
-        d, moving = self.degrees, self._emit_moving(builder, offset, x)
-        self._pull.emit(builder, moving, offset, [f"pull_{i} = {{}}" for i in range(d)])
-        if self.forced:
-            sums = [f"pull_{i} = pull_{i} + {{}}" for i in range(d)]
-            self._push.emit(builder, [*moving, *control], offset, sums)
-        values = [*(str(v) for v in moving[d : 2 * d]), *(f"pull_{i}" for i in range(d))]
-        values += ["1.0"] * self.timed
-        builder.lanes(*[t.format(v) for t, v in zip(targets, values, strict=True)], join=True)
 
 
 def _plain(e: sympy.Expr) -> sympy.Expr:
