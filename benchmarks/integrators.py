@@ -115,14 +115,14 @@ def cases() -> dict[str, Case]:
     string = [4 * math.sqrt(2 / 33) * math.sin(math.pi * j / 33) for j in range(1, 33)] + [0.0] * 32
     body = torch.cat((torch.eye(3).flatten(), torch.tensor([0.45, 0.1, 0.89 * 1.5]))).double()
     return {
-        "Kepler": Case("kepler", verlet(Hamiltonian(KEPLER), 0.01), around([0.4, 0, 0, 2], 4096), 10_000),
+        "Kepler": Case("kepler", verlet(Hamiltonian(KEPLER), 0.01), around([0.4, 0, 0, 2], 4096), 30_000),
         "Henon-Heiles": Case(
             "henon_heiles",
             verlet(Hamiltonian(HENON_HEILES), 0.05),
             around([0, 0.1, 0.39, 0.05], 4096),
-            20_000,
+            80_000,
         ),
-        "FPUT, 32 masses": Case("fput", verlet(fput(), 0.2), around(string, 1024), 2000),
+        "FPUT, 32 masses": Case("fput", verlet(fput(), 0.2), around(string, 1024), 8000),
         "double pendulum": Case(
             "double_pendulum",
             GaussLegendre(Hamiltonian(DOUBLE_PENDULUM), 0.01),
