@@ -31,6 +31,7 @@ FLOWS = {
     "splitting": gi.BlanesMoanS6(HENON, 0.05),
     "compensated": gi.Verlet(HENON, 0.05, compensated=True),
     "implicit": gi.GaussLegendre(PENDULUM, 0.05),
+    "composed": gi.Verlet(HENON, 0.02) @ gi.ImplicitMidpoint(HENON, 0.04) @ gi.Verlet(HENON, 0.02),
     "learned": gi.Verlet(gi.MechanicalSystem(2, NETWORK), 0.05),
 }
 """
