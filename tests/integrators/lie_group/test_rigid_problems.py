@@ -45,15 +45,15 @@ def test_heavy_top_by_group_methods_and_splittings(general: bool) -> None:
 def test_quadrotor_flies_the_same_by_both_of_its_forms() -> None:
     problem = zoo.quadrotor()
     control = torch.tensor([1.1 * 0.027 * 9.81, 2e-5, -1.5e-5, 1e-5], dtype=DOUBLE)
-    by_group = RKMK4(problem.system, 0.002).unroll(problem.start, control.expand(100, 4))[-1]
-    variational = zoo.quadrotor_integrator(0.0005)
+    by_group = RKMK4(problem.system, 0.005).unroll(problem.start, control.expand(20, 4))[-1]
+    variational = zoo.quadrotor_integrator(0.001)
     pose, v, omega = problem.start[:16].reshape(4, 4), problem.start[16:19], problem.start[19:]
     x = torch.cat((pose[:3, 3], pose[:3, :3].flatten(), v, omega))
-    path = variational.unroll(x, control.expand(400, 4))[-1]
+    path = variational.unroll(x, control.expand(100, 4))[-1]
     g = by_group[:16].reshape(4, 4)
     found = torch.cat((g[:3, 3], g[:3, :3].flatten(), by_group[16:]))
     torch.testing.assert_close(path, found, rtol=0, atol=2e-6)
-    assert float((found - x).abs().max()) > 0.1
+    assert float((found - x).abs().max()) > 0.05
     falling = problem.reference(1.0)
     assert float(falling[11]) == pytest.approx(-0.1 - 9.81 / 2, abs=1e-12)
     assert float(problem.system.energy(falling) - problem.system.energy(problem.start)) == pytest.approx(
