@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import sympy
 import torch
@@ -113,9 +114,8 @@ class SymbolicGroupField(SymbolicSystem, GroupSystem):
         clock = [TIME] if self.timed else []
         self._set_observables(total, quantities, [*state, *clock])
         one = [sympy.Integer(1)] if self.timed else []
-        self._slopes = SymbolicFunction(
-            [*slopes, *one], [*state, *clock, *self.inputs], self.parameter_symbols
-        )
+        self._state = [*state, *clock, *self.inputs]
+        self._slopes = SymbolicFunction([*slopes, *one], self._state, self.parameter_symbols)
 
     def slopes(self, x: Tensor, control: Tensor | None = None) -> Tensor:
         """Compute the tangent coordinates of the group and the slopes of the vectors, and one for time."""
@@ -126,6 +126,19 @@ class SymbolicGroupField(SymbolicSystem, GroupSystem):
     ) -> None:
         """Write the slopes: one statement per component, ``{}`` standing for its value."""
         self._slopes.emit(builder, [*x, *control], offset, targets)
+
+    @cached_property
+    def _derivative(self) -> SymbolicFunction:
+        """Time derivative of the entries of the state."""
+        outputs, dim, size = self._slopes.outputs, self.group.dim, self.space.parts[0].size
+        entries = element_derivative(self.group, self._state[:size], outputs[:dim], self.trivialization)
+        return SymbolicFunction([*entries, *outputs[dim:]], self._state, self.parameter_symbols)
+
+    def emit_field(
+        self, builder: KernelBuilder, offset: int, x: Rows, control: Rows, targets: list[str]
+    ) -> None:
+        """Write the time derivative of the entries: one statement for each, ``{}`` for its value."""
+        self._derivative.emit(builder, [*x, *control], offset, targets)
 
     def extra_repr(self) -> str:
         """Show the equations."""
@@ -157,3 +170,39 @@ def element_symbols(group: LieGroup, name: str) -> list[str]:
         f"group: expected a matrix group or lie.UnitQuaternion, whose entries have names, got {group.name}; "
         "GroupField takes a function on any group"
     )
+
+
+def element_derivative(
+    group: LieGroup, entries: Sequence[sympy.Expr], xi: Sequence[sympy.Expr], trivialization: str
+) -> list[sympy.Expr]:
+    """Derivative of the entries of an element that moves with given tangent coordinates.
+
+    Args:
+        group: A matrix group, or that of the unit quaternions.
+        entries: The element, row by row.
+        xi: Tangent coordinates.
+        trivialization: ``"left"`` or ``"right"``.
+
+    Returns:
+        One expression for each entry.
+    """
+    if not isinstance(group, MatrixLieGroup):
+        q, half = list(entries), [e / 2 for e in xi]
+        sign = 1 if trivialization == "left" else -1
+        turned = [
+            q[3] * half[i] + sign * (q[(i + 1) % 3] * half[(i + 2) % 3] - q[(i + 2) % 3] * half[(i + 1) % 3])
+            for i in range(3)
+        ]
+        return [*turned, -sum(a * b for a, b in zip(q[:3], half, strict=True))]
+    n = group.matrix_dim
+    element = sympy.Matrix(n, n, list(entries))
+    if group == SE3:
+        element[3, :] = sympy.Matrix([[0, 0, 0, 1]])
+    hat = sympy.zeros(n, n)
+    for coordinate, generator in zip(xi, group.basis(torch.float64).tolist(), strict=True):
+        hat += coordinate * sympy.Matrix(n, n, [_exact(v) for row in generator for v in row])
+    return list(element * hat if trivialization == "left" else hat * element)
+
+
+def _exact(value: float) -> sympy.Expr:
+    return sympy.Integer(int(value)) if value == int(value) else sympy.Float(value)

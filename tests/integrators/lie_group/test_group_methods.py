@@ -145,6 +145,25 @@ def test_kernels_agree_with_torch() -> None:
         torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=1e-12)
 
 
+def test_derivatives_of_the_entries_as_expressions() -> None:
+    """The field that kernels of other methods take, against that of the group."""
+    turned = SymbolicGroupField(UnitQuaternion, ["qx", "qw", "qy*qz"], trivialization="right")
+    for system, x in (
+        (expressions(), starts(SO3, 0)),
+        (driven(), starts(SE3, 3)),
+        (unit_quaternion(), starts(UnitQuaternion, 0)),
+        (
+            SymbolicGroupField(UnitQuaternion, ["qx", "qw", "qy*qz"], trivialization="right"),
+            starts(UnitQuaternion, 0),
+        ),
+        (SymbolicGroupField(SL(2), ["g11", "g12*g21", "g22"]), starts(SL(2), 0)),
+    ):
+        control = torch.full((3, system.control_size), 0.4, dtype=DOUBLE) if system.control_size else None
+        with_control = x if control is None else torch.cat((x, control), -1)
+        found = system._derivative(with_control, system.values())
+        torch.testing.assert_close(found, system.field(x, control), rtol=0, atol=1e-14)
+
+
 def planar(g: Tensor, t: Tensor) -> Tensor:
     return torch.cat((g[..., 0, 2:], 1 + g[..., 1, 2:], torch.cos(t) + g[..., :1, 0]), -1)
 
