@@ -3,9 +3,10 @@ Accuracy for work
 =================
 
 Which method is the cheapest for an accuracy? One orbit of Hénon and Heiles is integrated by eight methods
-with several steps each. The error of the final state stands against the number of force evaluations, the
-largest error of the energy over every step against the CPU time. Then two of them show their certificates:
-the energy error over time, and the defects of their structure.
+with several steps each. The error of the final state and the largest error of the energy over every step
+stand against the number of force evaluations; ``work="seconds"`` draws them against the CPU time, which is
+printed below. Then two of them show their certificates: the energy error over time, and the defects of their
+structure.
 
 Run ``python examples/plot_work_precision.py``; it writes ``work_precision.png``.
 """
@@ -53,7 +54,7 @@ for method in (gi.RungeKutta4, gi.BlanesMoanS6):
 # --------
 figure, panels = plt.subplots(3, 2, figsize=(11, 11.5), layout="constrained")
 plotting.plot_work_precision(panels[0, 0], result)
-plotting.plot_work_precision(panels[0, 1], result, work="seconds", error="energy_error")
+plotting.plot_work_precision(panels[0, 1], result, error="energy_error")
 for row, (certificate, run) in zip(panels[1:], certificates.values(), strict=True):
     plotting.plot_certificate(row, certificate, run, unit="dimensionless")
 figure.savefig(arguments.figure, dpi=130)

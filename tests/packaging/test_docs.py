@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import integrators
+import integrators.systems
 import lie
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +95,8 @@ def program(file: Path) -> str:
         "docs/quickstart.md",
         "docs/extending.md",
         "docs/concepts/groups.md",
+        "docs/concepts/systems.md",
+        "docs/concepts/methods.md",
         "docs/concepts/rollouts.md",
         "docs/concepts/certificates.md",
         "docs/concepts/constraints.md",
@@ -136,3 +140,56 @@ def test_table_of_groups_says_what_they_are() -> None:
 
 def test_first_page_shows_the_program_of_the_readme() -> None:
     assert program(DOCS / "index.md") == program(ROOT / "README.md")
+
+
+def made_for_the_table(name: str, systems: str) -> integrators.FlowMap:
+    """A method on a system of the kind that its row names first."""
+    zoo = integrators.zoo
+    made = {
+        "T + V": lambda: zoo.henon_heiles().system,
+        "quadratic T": lambda: zoo.henon_heiles().system,
+        "any H": lambda: zoo.charged_particle().system,
+        "any": lambda: zoo.henon_heiles().system,
+        "constraints": lambda: integrators.ConstrainedHamiltonian("(p1**2 + p2**2)/2", ["q1**2 + q2**2 - 1"]),
+        "Lie group": lambda: zoo.heavy_top().system,
+    }
+    flow: integrators.FlowMap = getattr(integrators, name)(made[systems.split(",")[0]](), 0.1)
+    return flow
+
+
+def test_table_of_methods_says_what_they_are() -> None:
+    text = page("concepts/methods.md")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| (\d+) \| (\d+|varies) \| ([SRE ]*)\|", text, re.MULTILINE)
+    assert len(rows) > 40
+    for name, systems, order, evaluations, keeps in rows:
+        flow = made_for_the_table(name, systems)
+        assert flow.order == int(order), name
+        assert flow.evaluations == (None if evaluations == "varies" else int(evaluations)), name
+        if systems != "any H" or name == "Tao":  # a magnetic field turns round when velocities do
+            flags = (flow.symplectic, flow.reversible, flow.energy_preserving)
+            assert {letter for letter, holds in zip("SRE", flags, strict=True) if holds} == set(
+                keeps.split()
+            ), name
+        if systems == "quadratic T":
+            with pytest.raises(ValueError, match=r"quadratic|T = p"):
+                getattr(integrators, name)(integrators.Hamiltonian("sqrt(1 + p**2) + q**2/2"), 0.1)
+
+
+def test_every_method_is_on_the_page_of_methods_and_every_problem_on_that_of_systems() -> None:
+    text = page("concepts/methods.md")
+    methods = {
+        name
+        for name in integrators.__all__
+        if isinstance(value := getattr(integrators, name), type) and issubclass(value, integrators.FlowMap)
+    }
+    assert {name for name in methods - {"FlowMap"} if f"`{name}`" not in text} == set()
+    text = page("concepts/systems.md")
+    systems = {
+        name
+        for name in integrators.__all__
+        if isinstance(value := getattr(integrators, name), type)
+        and issubclass(value, integrators.systems.System)
+    }
+    named = systems - {"ConstrainedSystem", "PoincareTransformed", "GroupSystem"}
+    problems = set(integrators.zoo.__all__) - {"Problem", "quadrotor_integrator"}
+    assert {name for name in named | problems if f"`{name}`" not in text} == set()
