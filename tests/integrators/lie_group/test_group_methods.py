@@ -152,10 +152,7 @@ def test_derivatives_of_the_entries_as_expressions() -> None:
         (expressions(), starts(SO3, 0)),
         (driven(), starts(SE3, 3)),
         (unit_quaternion(), starts(UnitQuaternion, 0)),
-        (
-            SymbolicGroupField(UnitQuaternion, ["qx", "qw", "qy*qz"], trivialization="right"),
-            starts(UnitQuaternion, 0),
-        ),
+        (turned, starts(UnitQuaternion, 0)),
         (SymbolicGroupField(SL(2), ["g11", "g12*g21", "g22"]), starts(SL(2), 0)),
     ):
         control = torch.full((3, system.control_size), 0.4, dtype=DOUBLE) if system.control_size else None
