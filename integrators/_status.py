@@ -34,7 +34,8 @@ _EXPLANATIONS = {
     Status.OK: "every step was solved",
     Status.LARGE_STEP: "a step turned the body by more than 0.8 rad: it was solved, but near the edge of the"
     " solvable domain; use a smaller h",
-    Status.NOT_CONVERGED: "the implicit equation of a step was not solved to rounding level; use a smaller h",
+    Status.NOT_CONVERGED: "the implicit equation of a step was not solved to rounding level; use a smaller h,"
+    " or solver='newton' where a method has it",
     Status.UNSOLVABLE: "the implicit equation of a step has no admissible solution: the momentum asks for"
     " more than about 1 rad in one step; use a smaller h, or, on SO(3) and SE(3), kinetic='cayley' whose"
     " domain is wider",

@@ -12,6 +12,7 @@ from .._status import Status
 from .._summation import increments
 from ..kernels import Rows
 from ._equations import NOISE_OF_STATE
+from ._newton_kernel import emit_matrix, emit_solve
 from ._quadrature import continuation, quadrature
 
 if TYPE_CHECKING:
@@ -55,21 +56,36 @@ def emit_step(method: StageMethod, code: StepCode) -> None:
     )
     moving, limit = f"moving_{stage[0]}", method.repeats - 0.5
     errors = code.carried[method.stages * n :]
+    newton = method.solver == "newton"
+    matrix = emit_matrix(method, code, slopes, stage, size) if newton else 0
+    steps = b.rows(method.stages * n if newton else 0)
+    terms = _coupling_terms(method, code, slopes)
     b.line(f"{moving} = L")
     b.line(f"sweep_{moving} = 0")
     with b.loop(f"while {moving} > 0 and sweep_{moving} < {ITERATIONS}:"):
         b.line(f"sweep_{moving} += 1")
         b.lanes(f"@{change} = 0.0\n@{scale} = 0.0")
-        terms = _coupling_terms(method, code, slopes)
         for i, weight in enumerate(weights):
             sums = [f"({terms[i][c]} - @{errors[c]})" if errors else terms[i][c] for c in range(n)]
             b.lanes(*[f"@{stage[c]} = @{x[c]} + {sums[c]}" for c in range(n)], join=True)
-            targets = [
-                f"new = {weight} * {{0}}\n@{change} = max(@{change}, abs(new - @{row}))\n"
-                f"@{scale} = @{scale} + abs(new)\n@{row} = new if @{settled} < {limit} else @{row}"
-                for row in slopes[i]
-            ]
+            if newton:
+                rows = zip(steps[i * n :], slopes[i], strict=False)
+                targets = [f"@{step} = {weight} * {{0}} - @{row}" for step, row in rows]
+            else:
+                targets = [
+                    f"new = {weight} * {{0}}\n@{change} = max(@{change}, abs(new - @{row}))\n"
+                    f"@{scale} = @{scale} + abs(new)\n@{row} = new if @{settled} < {limit} else @{row}"
+                    for row in slopes[i]
+                ]
             method.system.emit_field(b, code.offset, stage, code.control, targets)
+        if newton:
+            emit_solve(b, matrix, steps)
+            for step, row in zip(steps, (row for rows in slopes for row in rows), strict=True):
+                b.lanes(
+                    f"new = @{row} + @{step}\n@{change} = max(@{change}, abs(@{step}))\n"
+                    f"@{scale} = @{scale} + abs(new)\n@{row} = new if @{settled} < {limit} else @{row}",
+                    join=True,
+                )
         b.lanes(_settle(method, code, change, scale, before, size, settled), join=True)
         b.line(f"{moving} = 0")
         with b.loop("for l in range(L):"):

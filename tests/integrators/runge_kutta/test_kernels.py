@@ -25,11 +25,14 @@ from tests.integrators.kernels._interpreted import run_program
 from ._systems import DRIVEN, DRIVEN_START, HENON, MIXED, MIXED_START, STEERED, STEERED_START
 
 HEUN = Tableau("Heun", 2, ((0.0, 0.0), (1.0, 0.0)), (0.5, 0.5))
+STIFF = Hamiltonian("p**2/2 - 400*cos(q)")
 STEPS = 100
 CASES = {
     "gauss": (GaussLegendre(DRIVEN, 0.05, 2), DRIVEN_START),
     "gauss compensated": (GaussLegendre(MIXED, 0.1, 3, compensated=True), MIXED_START),
     "midpoint with inputs": (ImplicitMidpoint(STEERED, 0.05), STEERED_START),
+    "newton": (GaussLegendre(STIFF, 0.1, 2, solver="newton"), 0.1 * MIXED_START),
+    "lobatto newton": (LobattoPair(STIFF, 0.1, 3, True, solver="newton"), 0.1 * MIXED_START),
     "lobatto": (LobattoPair(DRIVEN, 0.05, 3, compensated=True), DRIVEN_START),
     "runge-kutta": (RungeKutta4(STEERED, 0.05, compensated=True), STEERED_START),
     "heun": (ExplicitRungeKutta(DRIVEN, 0.05, HEUN), DRIVEN_START),
@@ -55,7 +58,7 @@ def test_every_line_of_the_kernels_agrees_with_torch(name: str) -> None:
     assert codes.tolist() == [0, 0]
     torch.testing.assert_close(states, run.states[1:], rtol=0, atol=1e-12)
     if "energy" in observed:
-        torch.testing.assert_close(observations[..., 0], flow.energy(run.states[1:]), rtol=0, atol=1e-12)
+        torch.testing.assert_close(observations[..., 0], flow.energy(run.states[1:]), rtol=1e-12, atol=1e-12)
 
 
 def test_compiled_kernels_agree_with_torch_and_lanes_do_not_see_each_other() -> None:
@@ -117,10 +120,9 @@ def test_newton_solves_stiff_stages() -> None:
     assert float((stiff.energy(run.states) / stiff.energy(x) - 1).abs().max()) < 1e-12
     pendulum = Hamiltonian("p**2/2 - 400*cos(q)")
     y = torch.tensor([[0.5, 0.0], [1.5, 3.0]], dtype=torch.float64)
-    run = rollout(GaussLegendre(pendulum, 0.1, 3, solver="newton"), y, 100, backend="torch")
-    exact = reference_solution(pendulum, y, [0.1])[0]
-    assert float((run.states[1] - exact).abs().max()) < 0.3
-    assert float((pendulum.energy(run.states) - pendulum.energy(y)).abs().max()) < 40
+    run = rollout(GaussLegendre(pendulum, 0.025, 6, solver="newton"), y, 40, backend="torch")
+    exact = reference_solution(pendulum, y, [1.0])[0]
+    torch.testing.assert_close(run.final, exact, rtol=0, atol=1e-5)
 
 
 def test_refusals() -> None:
