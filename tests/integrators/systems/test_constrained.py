@@ -113,18 +113,22 @@ def test_redundant_and_impossible_constraints_are_named() -> None:
 def test_kernels_equal_torch() -> None:
     system, x = double(), points(6, 8)
     q, p = x[:, :4], x[:, 4:]
-    written = [
-        (4, lambda b, o, rows, _, t: system.emit_force(b, o, rows[:4], [], t), system.force(q)),
-        (4, lambda b, o, rows, _, t: system.emit_velocity(b, o, rows[4:], t), system.velocity(p)),
-        (2, lambda b, o, rows, _, t: system.emit_constraint(b, o, rows[:4], t), system.constraint(q)),
-        (
-            8,
-            lambda b, o, rows, _, t: system.emit_constraint_jacobian(b, o, rows[:4], t),
-            system.constraint_jacobian(q).flatten(-2),
-        ),
+
+    def everything(b, offset, rows, _, targets):
+        system.emit_force(b, offset, rows[:4], [], targets[:4])
+        system.emit_velocity(b, offset, rows[4:], targets[4:8])
+        system.emit_constraint(b, offset, rows[:4], targets[8:10])
+        system.emit_constraint_jacobian(b, offset, rows[:4], targets[10:])
+
+    expected = [
+        system.force(q),
+        system.velocity(p),
+        system.constraint(q),
+        system.constraint_jacobian(q).flatten(-2),
     ]
-    for size, write, expected in written:
-        torch.testing.assert_close(evaluate(system, write, size, x), expected, rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        evaluate(system, everything, 18, x), torch.cat(expected, -1), rtol=0, atol=1e-14
+    )
 
 
 def test_masses_and_lengths_are_trained() -> None:

@@ -30,7 +30,7 @@ def exact_position(t: float) -> tuple[float, float]:
 
 
 def test_eccentric_orbits_with_equal_steps_in_fictive_time() -> None:
-    """Order 4 in position at the time reached; energy without drift, where equal time steps are far off."""
+    """Order 4 in position at the time reached; the energy does not drift."""
     fictive = poincare_transformed(KEPLER, "(q1**2 + q2**2)**(3/4)")
     z = fictive.start(START)
     errors, energies = [], []
@@ -50,11 +50,6 @@ def test_eccentric_orbits_with_equal_steps_in_fictive_time() -> None:
     assert time > 6 * 2 * math.pi
     assert math.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.3), errors
     assert energies[1] < 1e-4
-    plain = rollout(
-        GaussLegendre(KEPLER, time / 4000), START, steps=4000, observe=["energy"], observe_every=1,
-        backend="numba",
-    )  # fmt: skip
-    assert float((plain.observations["energy"] + 0.5).abs().max()) > 100 * energies[1]
 
 
 def test_the_field_is_the_slowed_one_on_the_level_of_zero() -> None:
