@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-OUTPUTS, INPUTS = 4, 4
+OUTPUTS, INPUTS = 3, 6
 _TAB = "    "
 
 Lines = list[str]
