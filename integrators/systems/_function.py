@@ -69,6 +69,15 @@ class SymbolicFunction:
         self._used = [k for k in range(self.parameter_count) if _mentions(text, f"c_{k}")]
         self._torch = self._compile()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the generated function out, which cannot be pickled."""
+        return {name: value for name, value in self.__dict__.items() if name != "_torch"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Generate the function again."""
+        self.__dict__.update(state)
+        self._torch = self._compile()
+
     def _compile(self) -> Callable[..., tuple[Any, ...]]:
         names = [f"v_{k}" for k in range(self.variable_count)] + [
             f"c_{k}" for k in range(self.parameter_count)
@@ -89,7 +98,15 @@ class SymbolicFunction:
 
         Returns:
             Shape ``(..., number of outputs)``.
+
+        Raises:
+            ValueError: If the number of variables is wrong.
         """
+        if variables.ndim == 0 or variables.shape[-1] != self.variable_count:
+            raise ValueError(
+                f"x: expected shape (..., {self.variable_count}), got {tuple(variables.shape)}; time comes last "
+                "where it occurs"
+            )
         values = self._torch(*variables.unbind(-1), *parameters.unbind(-1))
         like = variables[..., 0] if self.variable_count else parameters.new_zeros(())
         columns = [v.expand_as(like) if isinstance(v, Tensor) else torch.full_like(like, v) for v in values]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import Tensor
@@ -183,6 +186,16 @@ def test_gradients_and_batches() -> None:
     assert lower(START.float()).dtype == torch.float32
     path = flow.unroll(START, steps=3)
     torch.testing.assert_close(path[-1], flow(flow(flow(START))), rtol=0, atol=1e-15)
+
+
+def test_copies_and_pickles_step_alike() -> None:
+    """Shards of a rollout are sent to other processes so."""
+    flow = Composition(respa(0.1, 2).parts, order=2, system=FAST)
+    x = torch.tensor([0.4, 1.0], dtype=DOUBLE)
+    for other in (copy.deepcopy(flow), pickle.loads(pickle.dumps(flow))):
+        assert torch.equal(other.with_step(0.2)(x), flow.with_step(0.2)(x))
+        assert torch.equal(other.energy(x), FAST.energy(x))
+    assert copy.deepcopy(flow).float()(x.float()).dtype == torch.float32
 
 
 def test_forces_are_shared_between_related_steps() -> None:
