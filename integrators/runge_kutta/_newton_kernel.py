@@ -32,6 +32,9 @@ def emit_matrix(method: StageMethod, code: StepCode, slopes: list[Rows], stage: 
         First row of the factors, ``(s n)^2`` of them.
     """
     b, n, s = code.builder, len(code.state), len(slopes)
+    counts = b.parameter(torch.tensor([n, s, n * s], dtype=torch.float64))  # unknown to the compiler
+    for k, name in enumerate(("width", "depth", "height")):
+        b.line(f"{name} = int(P[{counts + k}])")
     base, delta, origin = b.rows(n), b.rows(1)[0], b.rows(1)[0]
     slope, matrix = b.rows(n * n)[0], b.rows((s * n) ** 2)[0]
     for c in range(n):
@@ -39,7 +42,7 @@ def emit_matrix(method: StageMethod, code: StepCode, slopes: list[Rows], stage: 
         b.lanes(f"@{stage[c]} = @{code.state[c]} + 0.5 * ({total})", join=True)
     targets = [f"@{row} = {{}}" for row in base]
     method.system.emit_field(b, code.offset, stage, code.control, targets)
-    with b.loop(f"for column in range({n}):"):
+    with b.loop("for column in range(width):"):
         here = f"A[({stage[0]} + column) * L + l]"
         change = " + ".join(f"A[({rows[0]} + column) * L + l]" for rows in slopes)
         length = _STEP.format(y=here, total=f"({change})", size=size)
@@ -52,12 +55,12 @@ def emit_matrix(method: StageMethod, code: StepCode, slopes: list[Rows], stage: 
     steps = method.weights(torch.zeros(0, dtype=torch.float64)).unsqueeze(-1)
     for first, last, coupling in method.couplings():
         place = b.parameter(-steps * coupling)
-        with b.loop(f"for i in range({s}):"), b.loop(f"for j in range({s}):"):
+        with b.loop("for i in range(depth):"), b.loop("for j in range(depth):"):
             b.line(f"factor = P[{place} + i * {s} + j]")
-            with b.loop(f"for r in range({n}):"), b.loop(f"for c in range({first}, {last}):"):
+            with b.loop("for r in range(width):"), b.loop(f"for c in range({first}, {last}):"):
                 entry = _entry(matrix, f"i * {n} + r", f"j * {n} + c", s * n)
                 b.lanes(f"{entry} = factor * A[({slope} + r * {n} + c) * L + l]")
-    with b.loop(f"for r in range({s * n}):"):
+    with b.loop("for r in range(height):"):
         diagonal = f"A[({matrix} + r * {s * n + 1}) * L + l]"
         b.lanes(f"{diagonal} = {diagonal} + 1.0")
     _emit_factors(b, matrix, s * n)
@@ -69,10 +72,10 @@ def _entry(matrix: int, row: str, column: str, n: int) -> str:
 
 
 def _emit_factors(b: KernelBuilder, matrix: int, n: int) -> None:
-    with b.loop(f"for k in range({n}):"), b.loop(f"for r in range(k + 1, {n}):"):
+    with b.loop("for k in range(height):"), b.loop("for r in range(k + 1, height):"):
         factor, pivot = _entry(matrix, "r", "k", n), _entry(matrix, "k", "k", n)
         b.lanes(f"{factor} = {factor} / {pivot}")
-        with b.loop(f"for c in range(k + 1, {n}):"):
+        with b.loop("for c in range(k + 1, height):"):
             entry, above = _entry(matrix, "r", "c", n), _entry(matrix, "k", "c", n)
             b.lanes(f"{entry} = {entry} - {factor} * {above}")
 
@@ -88,10 +91,10 @@ def emit_solve(b: KernelBuilder, matrix: int, right: Rows) -> None:
     n, first = len(right), right[0]
     row, other = f"A[({first} + r) * L + l]", f"A[({first} + c) * L + l]"
     entry = _entry(matrix, "r", "c", n)
-    with b.loop(f"for r in range(1, {n}):"), b.loop("for c in range(r):"):
+    with b.loop("for r in range(1, height):"), b.loop("for c in range(r):"):
         b.lanes(f"{row} = {row} - {entry} * {other}")
-    with b.loop(f"for back in range({n}):"):
-        b.line(f"r = {n - 1} - back")
-        with b.loop(f"for c in range(r + 1, {n}):"):
+    with b.loop("for back in range(height):"):
+        b.line("r = height - 1 - back")
+        with b.loop("for c in range(r + 1, height):"):
             b.lanes(f"{row} = {row} - {entry} * {other}")
         b.lanes(f"{row} = {row} / {_entry(matrix, 'r', 'r', n)}")
