@@ -186,10 +186,11 @@ class Splitting(HamiltonianMethod):
             drift(b.number(place + 2))
             kick(b.number(place + 3))
         elif kicks:
-            with b.loop(f"for i in range(int(P[{count}])):"):
-                b.line(f"drift = P[{place + 2} + 2 * i]")
-                b.line(f"kick = P[{place + 3} + 2 * i]")
-                drift("drift")
-                kick("kick")
+
+            def pair(weights: list[str]) -> None:
+                drift(weights[0])
+                kick(weights[1])
+
+            b.passes(f"int(P[{count}])", place + 2, 2, pair)
         if last is not None:
             drift(b.number(place + 1))
