@@ -104,8 +104,8 @@ class SymbolicFunction:
         """
         if variables.ndim == 0 or variables.shape[-1] != self.variable_count:
             raise ValueError(
-                f"x: expected shape (..., {self.variable_count}), got {tuple(variables.shape)}; time comes last "
-                "where it occurs"
+                f"x: expected shape (..., {self.variable_count}), got {tuple(variables.shape)}; time comes "
+                "last where it occurs"
             )
         values = self._torch(*variables.unbind(-1), *parameters.unbind(-1))
         like = variables[..., 0] if self.variable_count else parameters.new_zeros(())

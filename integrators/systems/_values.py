@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ def register_values(system: nn.Module, given: Mapping[str, float | Tensor], dtyp
         ValueError: If a value is not one finite number.
     """
     for name, value in given.items():
+        if not isinstance(value, Tensor | Real):
+            raise ValueError(f"parameters[{name!r}]: expected one finite number, got {value!r}")
         tensor = value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=dtype)
         if tensor.numel() != 1 or not bool(torch.isfinite(tensor.detach()).all()):
             raise ValueError(f"parameters[{name!r}]: expected one finite number, got {value}")

@@ -73,6 +73,12 @@ def test_names_order_and_cyclic_positions() -> None:
         (lambda: Hamiltonian("__import__('os')"), "expected numbers, symbols"),
         (lambda: Hamiltonian("p**2 + gamma(q)"), "gamma is no known function"),
         (lambda: Hamiltonian("p**2 + k*q", parameters={"k": math.nan}), "one finite number"),
+        (lambda: Hamiltonian("p**2 + k*q", parameters={"k": "1"}), "number, got '1'"),  # type: ignore[dict-item]
+        (lambda: Hamiltonian("p**2 + k*q", parameters={"k": torch.ones(2)}), "one finite number, got tensor"),
+        (
+            lambda: Hamiltonian("p**2 + q*t").energy(torch.ones(2).double()),
+            r"shape \(\.\.\., 3\), got \(2,\)",
+        ),
         (lambda: Hamiltonian("p**2/2", invariants={"L": "q*p*w"}), r"invariants\['L'\]: unknown symbol w"),
         (lambda: Hamiltonian("p**2 + sqrt(-1)*q"), "real numbers|cannot"),
     ],
