@@ -45,7 +45,7 @@ class KernelEngine:
             RuntimeError: If ``parallel`` is asked for in a forked process.
         """
         count = x.shape[0]
-        lanes = program.lanes(count)
+        lanes = program.lanes(count, program.dtype(x.dtype))
         if parallel and forked():
             raise RuntimeError(
                 "parallel: a parallel kernel cannot run in a forked process; pass parallel=False, or start"

@@ -84,20 +84,25 @@ class KernelProgram:
         single = states == torch.float32 and not self.checked and not self.double
         return torch.float32 if single else torch.float64
 
-    def lanes(self, count: int) -> int:
+    def lanes(self, count: int, dtype: torch.dtype = torch.float64) -> int:
         """Choose the number of trajectories that are advanced together.
 
         Args:
             count: Number of trajectories.
+            dtype: Floating-point type in which they are advanced.
 
         Returns:
-            1 for one trajectory; otherwise ``BLOCK_LANES``, or half of them for few trajectories, for many
-            rows, or where the step decides lane by lane.
+            1 for one trajectory; otherwise ``BLOCK_LANES``, twice as many in float32, and half as many for
+            many rows, where the step decides lane by lane, or for few trajectories.
         """
         if count == 1:
             return 1
         fits = 8 * BLOCK_LANES * self.builder.row_count <= _FIRST_CACHE
-        return BLOCK_LANES if fits and count > BLOCK_LANES // 2 and not self.checked else BLOCK_LANES // 2
+        lanes = BLOCK_LANES if fits and not self.checked else BLOCK_LANES // 2
+        lanes = 2 * lanes if dtype == torch.float32 else lanes
+        while lanes > BLOCK_LANES // 2 and count <= lanes // 2:
+            lanes //= 2
+        return lanes
 
     def source(self, lanes: int, dtype: torch.dtype = torch.float64) -> str:
         """Text of the module.
