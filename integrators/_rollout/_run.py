@@ -74,8 +74,8 @@ def rollout(
             states ``(samples, *batch, n)``, or to numba functions of one state ``(n,)`` that return a number.
             The map's own observables, by name or as bound methods, are evaluated inside the compiled loop.
         observe_every: Steps between observations; ``every`` by default.
-        backend: ``"numba"`` for a compiled kernel, which computes in the dtype of ``x0``, but in float64 where
-            a step solves equations and for variational integrators;
+        backend: ``"numba"`` for a compiled kernel, which computes in the dtype of ``x0``, but in float64
+            where a step solves equations and for variational integrators;
             ``"cuda"`` for the same on an NVIDIA GPU, one thread for each trajectory (extra ``cuda``);
             ``"torch"``; or ``"auto"`` for the kernel where there is one, on the device of ``x0``.
         parallel: Whether the kernel uses all cores; by default for large batches, outside forked processes.
