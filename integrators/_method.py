@@ -140,6 +140,7 @@ class SystemMethod(FlowMap):
             checked=False,
             verdict_row=code.verdict[0] if code.verdict else None,
             controlled=bool(code.control),
+            double=self.implicit,
         )
 
 
