@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from integrators.kernels import ACTIVATIONS, EmittedLayers, KernelBuilder, Layer
 
 from ._interpreted import run_section
 
-TORCH = {
+TORCH: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tanh": torch.tanh,
     "silu": nn.SiLU(),
     "softplus": nn.Softplus(),
