@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,10 @@ def interpreted(kernel: Kernel, dtype: torch.dtype) -> Callable[..., int]:
     def store(address: int, index: int, value: Any) -> None:
         number.from_address(address + size * index).value = float(value)
 
-    names: dict[str, Any] = {"np": np, "math": math, "load": load, "store": store}
+    def root(value: Any) -> Any:
+        return scalar(math.sqrt(value))  # a number that divides by zero as compiled code does
+
+    names: dict[str, Any] = {"np": np, "math": SimpleNamespace(sqrt=root), "load": load, "store": store}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_kernel, "LANES", 4)
         text = kernel.source(dtype)
