@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from itertools import chain
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from ._state import StateSpace
 from ._status import Status
+
+if TYPE_CHECKING:
+    from .composition import Composition
 
 Carry = Any
 Constants = Any
@@ -60,7 +63,7 @@ class FlowMap(nn.Module, ABC):
         """Time that passes in a step: ``h``, but for maps such as a kick that act at one instant."""
         return self.h
 
-    def __matmul__(self, other: FlowMap) -> FlowMap:
+    def __matmul__(self, other: FlowMap) -> Composition:
         """Compose: ``(a @ b)(x) = a(b(x))``."""
         if not isinstance(other, FlowMap):
             return NotImplemented

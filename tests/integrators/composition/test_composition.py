@@ -37,7 +37,7 @@ FAST = Hamiltonian("p**2/2 + 200*q**2")
 SLOW = Hamiltonian("q**4/4 - cos(q)", positions=["q"], momenta=["p"])
 
 
-def respa(h: float, inner_steps: int) -> FlowMap:
+def respa(h: float, inner_steps: int) -> Composition:
     kick, inner = KickFlow(SLOW, h / 2), Verlet(FAST, h / inner_steps)
     flow: FlowMap = kick
     for _ in range(inner_steps):
@@ -227,7 +227,7 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="same inputs"):
         _Plain(2, 1) @ _Plain(2, 2)
     with pytest.raises(TypeError, match="unsupported operand"):
-        _Plain(2) @ 3
+        _Plain(2) @ 3  # type: ignore[operator]
     with pytest.raises(ValueError, match="at least one"):
         Composition([])
     with pytest.raises(ValueError, match="pass h="):

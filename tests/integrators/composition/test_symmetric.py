@@ -73,6 +73,7 @@ def test_measured_order_on_symmetric_maps(name: str, weights: str, counts: tuple
         for _ in range(count):
             x = flow(x)
         errors.append(float((x - exact).abs().max()))
+    assert flow.order is not None
     assert math.log2(errors[0] / errors[1]) > flow.order - 0.4
     assert flow.symmetric
     assert flow.symplectic
