@@ -6,19 +6,8 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-from ..splitting import _table
+from ..splitting._table import SYMMETRIC_WEIGHTS
 
-NAMED: dict[str, tuple[int, tuple[float, ...]]] = {
-    "Yoshida4": (4, _table.YOSHIDA_4),
-    "Suzuki4": (4, _table.SUZUKI_4),
-    "Yoshida6": (6, _table.YOSHIDA_6),
-    "KahanLi6": (6, _table.KAHAN_LI_6),
-    "Yoshida8": (8, _table.YOSHIDA_8),
-    "SuzukiUmeno8": (8, _table.SUZUKI_UMENO_8),
-    "KahanLi8": (8, _table.KAHAN_LI_8),
-    "SofroniouSpaletta10": (10, _table.SOFRONIOU_SPALETTA_10),
-}
-"""Order and weights for symmetric maps of order 2."""
 JUMPS = ("TripleJump", "SuzukiJump")
 """Weights that raise the order of a symmetric map of any even order by two."""
 HIGHEST_ORDER = 12
@@ -29,7 +18,7 @@ def weights_of(name: str, order: int) -> tuple[int, tuple[float, ...]]:
     """Find weights by name.
 
     Args:
-        name: One of ``NAMED`` or ``JUMPS``.
+        name: One of ``SYMMETRIC_WEIGHTS`` or ``JUMPS``.
         order: Order of the map that is composed.
 
     Returns:
@@ -42,14 +31,16 @@ def weights_of(name: str, order: int) -> tuple[int, tuple[float, ...]]:
         half = 1 if name == "TripleJump" else 2
         outer = 1 / (2 * half - (2 * half) ** (1 / (order + 1)))
         return order + 2, (*[outer] * half, 1 - 2 * half * outer, *[outer] * half)
-    if name not in NAMED:
-        raise ValueError(f"weights: expected one of {(*NAMED, *JUMPS)} or a tuple of numbers, got {name!r}")
+    if name not in SYMMETRIC_WEIGHTS:
+        raise ValueError(
+            f"weights: expected one of {(*SYMMETRIC_WEIGHTS, *JUMPS)} or a tuple of numbers, got {name!r}"
+        )
     if order != 2:
         raise ValueError(
             f"weights: {name!r} are for maps of order 2, got one of order {order}; 'TripleJump' and "
             "'SuzukiJump' raise any even order by two"
         )
-    return NAMED[name]
+    return SYMMETRIC_WEIGHTS[name]
 
 
 @cache

@@ -11,23 +11,13 @@ from torch import Tensor, nn
 from lie import SE3, SO3
 
 from ..kernels import KernelProgram
-from ..splitting import _table
+from ..splitting._table import SYMMETRIC_WEIGHTS
 from ..variational._body import RigidBody, RigidBodyCarry, no_potential
 from ..variational._forced import Coefficients
 from ..variational._slots import ArrayLike, as_inertia, as_potential
 from ._rigid_kernel import AXES, SplittingKernel
 
-SCHEMES: dict[str, tuple[int, tuple[float, ...]]] = {
-    "Strang": (2, (1.0,)),
-    "Yoshida4": (4, _table.YOSHIDA_4),
-    "Suzuki4": (4, _table.SUZUKI_4),
-    "Yoshida6": (6, _table.YOSHIDA_6),
-    "KahanLi6": (6, _table.KAHAN_LI_6),
-    "Yoshida8": (8, _table.YOSHIDA_8),
-    "SuzukiUmeno8": (8, _table.SUZUKI_UMENO_8),
-    "KahanLi8": (8, _table.KAHAN_LI_8),
-    "SofroniouSpaletta10": (10, _table.SOFRONIOU_SPALETTA_10),
-}
+SCHEMES = {"Strang": (2, (1.0,)), **SYMMETRIC_WEIGHTS}
 """Order and lengths of the Strang steps of each scheme."""
 
 

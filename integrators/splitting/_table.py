@@ -129,3 +129,16 @@ def of_weights(name: str, order: int, weights: tuple[float, ...], source: str = 
         The scheme.
     """
     return composed(name, order, weights, False, source)
+
+
+SYMMETRIC_WEIGHTS: dict[str, tuple[int, tuple[float, ...]]] = {
+    "Yoshida4": (4, YOSHIDA_4),
+    "Suzuki4": (4, SUZUKI_4),
+    "Yoshida6": (6, YOSHIDA_6),
+    "KahanLi6": (6, KAHAN_LI_6),
+    "Yoshida8": (8, YOSHIDA_8),
+    "SuzukiUmeno8": (8, SUZUKI_UMENO_8),
+    "KahanLi8": (8, KAHAN_LI_8),
+    "SofroniouSpaletta10": (10, SOFRONIOU_SPALETTA_10),
+}
+"""Order, and steps as shares of ``h``, of compositions of a symmetric map of order 2."""

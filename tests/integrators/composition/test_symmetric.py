@@ -24,7 +24,7 @@ from integrators import (
     rollout,
     symmetric_composition,
 )
-from integrators.composition._weights import JUMPS, NAMED, order_of, weights_of
+from integrators.composition._weights import JUMPS, SYMMETRIC_WEIGHTS, order_of, weights_of
 
 DOUBLE = torch.float64
 HENON = Hamiltonian("(p1**2 + p2**2)/2 + (q1**2 + q2**2)/2 + q1**2*q2 - q2**3/3")
@@ -50,9 +50,9 @@ SYMMETRIC = {
 }
 
 
-@pytest.mark.parametrize("name", list(NAMED))
+@pytest.mark.parametrize("name", list(SYMMETRIC_WEIGHTS))
 def test_weights_fulfil_their_order_conditions_and_no_more(name: str) -> None:
-    order, weights = NAMED[name]
+    order, weights = SYMMETRIC_WEIGHTS[name]
     assert order_of(weights, 2) == order
 
 
@@ -116,8 +116,8 @@ def test_methods_with_other_weights_share_a_kernel() -> None:
 
 def test_order_of_other_weights_is_computed() -> None:
     assert symmetric_composition(Verlet(HENON, 0.1), (0.25, 0.5, 0.25)).order == 2
-    assert symmetric_composition(Verlet(HENON, 0.1), NAMED["Suzuki4"][1]).order == 4
-    assert symmetric_composition(Gauss4(HENON, 0.1), NAMED["Suzuki4"][1]).order == 4
+    assert symmetric_composition(Verlet(HENON, 0.1), SYMMETRIC_WEIGHTS["Suzuki4"][1]).order == 4
+    assert symmetric_composition(Gauss4(HENON, 0.1), SYMMETRIC_WEIGHTS["Suzuki4"][1]).order == 4
 
 
 def test_refusals() -> None:
