@@ -24,7 +24,8 @@ from integrators import (
     rollout,
     symmetric_composition,
 )
-from integrators.composition._weights import JUMPS, SYMMETRIC_WEIGHTS, order_of, weights_of
+from integrators.composition._weights import JUMPS, order_of, weights_of
+from integrators.splitting._table import SYMMETRIC_WEIGHTS
 
 DOUBLE = torch.float64
 HENON = Hamiltonian("(p1**2 + p2**2)/2 + (q1**2 + q2**2)/2 + q1**2*q2 - q2**3/3")
