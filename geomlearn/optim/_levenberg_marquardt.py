@@ -226,12 +226,5 @@ class LevenbergMarquardt(Optimizer):
                     " let the closure use the samples"
                 )
             return GraphProblem(closure, self._parameters, options.jacobian, options.memory)
-        held = {id(p) for p in self._parameters}
-        names = {id(p): name for name, p in self._module.named_parameters() if id(p) in held}
-        if len(names) != len(held):
-            raise ValueError(
-                "params: the module no longer holds the parameters of the optimizer; make a new optimizer"
-            )
-        ordered = [names[id(p)] for p in self._parameters]
-        residual = of_module(self._module, ordered, closure)
+        residual = of_module(self._module, self._parameters, closure)
         return FunctionProblem(residual, samples, options.jacobian, options.memory)

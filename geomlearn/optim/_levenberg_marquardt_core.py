@@ -200,7 +200,10 @@ def iterate(
             ratio = gained / promised
             progress.damping = damping * max(options.decrease, 1 - (2 * ratio - 1) ** 3)
             progress.growth = options.increase
-            progress.status = "cost" if max(gained, promised) <= level else "step" if tiny else ""
+            if max(gained, promised) <= epsilon * cost or max(gained, promised, _hope(system)) <= level:
+                progress.status = "cost"
+            elif tiny:
+                progress.status = "step"
             return outcome
         _reject(progress, damping, options)
         if tiny or promised <= epsilon * cost:
@@ -208,6 +211,12 @@ def iterate(
             return outcome
     progress.status = "damping"
     return outcome
+
+
+def _hope(system: NormalEquations | TriangularFactor) -> float:
+    """What the linear model promises without damping: little damped steps alone do not show a minimum."""
+    step = system.solve(system.least_damping * float(system.squared_norms().max()))
+    return math.inf if step is None else -0.5 * float(system.gradient @ step)
 
 
 def _linearize(

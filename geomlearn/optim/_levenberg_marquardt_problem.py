@@ -143,23 +143,52 @@ class _Reading(nn.Module):
         return self.closure(*samples)
 
 
-def of_module(module: nn.Module, names: Sequence[str], closure: Residual) -> Residual:
+def slots_of(module: nn.Module, parameters: Sequence[Tensor]) -> dict[str, int]:
+    """Find where a module holds parameters, each place once although modules or parameters are shared.
+
+    Args:
+        module: The module.
+        parameters: Some of its parameters.
+
+    Returns:
+        Name of each place to the number of the parameter there.
+
+    Raises:
+        ValueError: If one is nowhere in the module.
+    """
+    number = {id(p): k for k, p in enumerate(parameters)}
+    slots = {}
+    for path, part in module.named_modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            if id(parameter) in number:
+                slots[f"{path}.{name}" if path else name] = number[id(parameter)]
+    if len(set(slots.values())) != len(parameters):
+        raise ValueError(
+            "params: the module no longer holds the parameters of the optimizer; make a new optimizer"
+        )
+    return slots
+
+
+def of_module(module: nn.Module, parameters: Sequence[Tensor], closure: Residual) -> Residual:
     """Turn a closure that reads a module into a function of the flat vector of its parameters.
 
     Args:
         module: The module.
-        names: Names of its parameters in the order of the vector.
+        parameters: Its parameters in the order of the vector.
         closure: Function ``(*samples) -> residuals`` that calls the module.
 
     Returns:
         Function ``(theta, *samples) -> residuals``.
     """
     reading = _Reading(module, closure)
-    own = dict(module.named_parameters())
-    like = {f"module.{name}": own[name] for name in names}
+    slots = slots_of(module, parameters)
+    like = {str(k): p for k, p in enumerate(parameters)}
 
     def residual(theta: Tensor, *samples: Tensor) -> Tensor:
-        value: Tensor = functional_call(reading, unflatten(theta, like), samples)
+        parts = list(unflatten(theta, like).values())
+        lent = {f"module.{name}": parts[k] for name, k in slots.items()}
+        # Ties are in the slots. Left to torch, a module under two names would keep what was lent.
+        value: Tensor = functional_call(reading, lent, samples, tie_weights=False)
         return value
 
     return residual
