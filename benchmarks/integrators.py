@@ -122,7 +122,7 @@ def cases() -> dict[str, Case]:
             around([0, 0.1, 0.39, 0.05], 4096),
             80_000,
         ),
-        "FPUT, 32 masses": Case("fput", verlet(fput(), 0.2), around(string, 1024), 8000),
+        "FPUT, 32 masses": Case("fput", verlet(fput(), 0.2), around(string, 1024), 24_000),
         "double pendulum": Case(
             "double_pendulum",
             GaussLegendre(Hamiltonian(DOUBLE_PENDULUM), 0.01),

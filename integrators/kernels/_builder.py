@@ -10,7 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._order import streamed
+
 Rows = list[int]
+_ROW = re.compile(r"@(\d+)")
 _TOGETHER = 3
 _LONGEST_PASS = 24
 Shared = TypeVar("Shared")
@@ -216,7 +219,7 @@ class KernelBuilder:
             Source text.
         """
         loads = [f"    {variable} = P[{k}]" for k, variable in self._loaded.get(name, {}).items()]
-        body = [*loads, *self._lines.get(name, [])] or ["    pass"]
+        body = [*loads, *_with_streamed_loops(self._lines.get(name, []))] or ["    pass"]
         tail = [f"    return {result}"] if result else []
         return "\n".join([f"def {name}({arguments}):", *body, *tail])
 
@@ -241,6 +244,21 @@ class KernelBuilder:
         header, *body = lines
         loads = [f"    {variable} = P[{k}]" for k, variable in self._loaded.get(name, {}).items()]
         return "\n".join([f"def {name}_twice({arguments}):", *loads, header, *body, *body])
+
+
+def _with_streamed_loops(lines: list[str]) -> list[str]:
+    """The lines with the statements of each loop over the lanes in the order that suits it."""
+    out: list[str] = []
+    k = 0
+    while k < len(lines):
+        out.append(lines[k])
+        k += 1
+        if out[-1].lstrip() == "for l in range(L):":
+            inside = " " * (len(out[-1]) - len(out[-1].lstrip()) + 4)
+            stop = next((j for j in range(k, len(lines)) if not lines[j].startswith(inside)), len(lines))
+            out += streamed(lines[k:stop])
+            k = stop
+    return out
 
 
 def _short_loop(lines: list[str], indent: int, most_lines: int) -> bool:
@@ -295,15 +313,4 @@ def lane_text(text: str) -> str:
     Returns:
         The statement in plain Python.
     """
-    out, k = [], 0
-    while k < len(text):
-        if text[k] == "@":
-            stop = k + 1
-            while stop < len(text) and text[stop].isdigit():
-                stop += 1
-            out.append(f"A[{text[k + 1 : stop]} * L + l]")
-            k = stop
-        else:
-            out.append(text[k])
-            k += 1
-    return "".join(out)
+    return _ROW.sub(r"A[\1 * L + l]", text)

@@ -21,7 +21,7 @@ from ._loop_text import (
 from ._module import module_source, number_type
 
 BLOCK_LANES = 64
-_FIRST_CACHE = 24_000
+_FIRST_CACHE = 36_000
 """Bytes of the work array of a block, of which the fast memory next to the processor holds 32 kB or more."""
 _LONGEST_PAIRED = 64
 _INNER = ("advance_one_by_one", "run_block")

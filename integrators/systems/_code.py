@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -39,12 +39,18 @@ class Code:
     results: tuple[str, ...]
 
 
-def generate(expressions: Iterable[sympy.Expr], prefix: str = "s") -> Code:
+def generate(
+    expressions: Iterable[sympy.Expr],
+    prefix: str = "s",
+    definitions: Sequence[tuple[sympy.Symbol, sympy.Expr]] = (),
+) -> Code:
     """Turn expressions into straight-line code with common subexpressions taken out.
 
     Args:
         expressions: What to compute; their symbols are the variables that the code reads.
         prefix: Beginning of the names of intermediate variables.
+        definitions: Values that the expressions read under symbols of their own, each of which may read
+            those before it.
 
     Returns:
         The code.
@@ -52,13 +58,22 @@ def generate(expressions: Iterable[sympy.Expr], prefix: str = "s") -> Code:
     Raises:
         ValueError: If an expression contains something that has no code.
     """
-    smooth = [e.replace(sympy.Heaviside, lambda x, *_: (1 + sympy.sign(x)) / 2) for e in expressions]
+    everything = [*(e for _, e in definitions), *expressions]
+    smooth = [e.replace(sympy.Heaviside, lambda x, *_: (1 + sympy.sign(x)) / 2) for e in everything]
     replaced, reduced = sympy.cse(smooth, symbols=sympy.numbered_symbols(f"{prefix}_"))
+    results = reduced[len(definitions) :]
+    needed = dict(replaced) | {symbol: e for (symbol, _), e in zip(definitions, reduced)}
     writer = _Writer(prefix)
-    for symbol, expression in replaced:
-        writer.lines.append((symbol.name, writer.text(expression)))
-    results = tuple(writer.text(expression) for expression in reduced)
-    return Code(tuple(writer.lines), results)
+
+    def write(e: sympy.Expr) -> str:
+        for symbol in sorted(e.free_symbols, key=str):
+            value = needed.pop(symbol, None)
+            if value is not None:
+                writer.lines.append((symbol.name, write(value)))
+        return writer.text(e)
+
+    texts = tuple(write(e) for e in results)
+    return Code(tuple(writer.lines), texts)
 
 
 class _Writer:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..kernels import KernelBuilder, on_demand
+from ._adjoint import Staged
 from ._code import Code, generate
 
 
@@ -49,21 +50,26 @@ class SymbolicFunction:
 
     def __init__(
         self,
-        outputs: Sequence[sympy.Expr],
+        outputs: Sequence[sympy.Expr] | Staged,
         variables: Sequence[sympy.Symbol],
         parameters: Sequence[sympy.Symbol],
     ) -> None:
         """Generate the code.
 
         Args:
-            outputs: What to compute.
+            outputs: What to compute, expressions or expressions of inner values.
             variables: Symbols whose values change from state to state, in the order of the arguments.
             parameters: Symbols with one value for all states, in order.
         """
         own = {s: sympy.Symbol(f"v_{k}") for k, s in enumerate(variables)}
         own |= {s: sympy.Symbol(f"c_{k}") for k, s in enumerate(parameters)}
-        self.code: Code = generate([sympy.sympify(e).xreplace(own) for e in outputs])
-        self.outputs = tuple(outputs)
+        staged = outputs if isinstance(outputs, Staged) else Staged((), tuple(outputs))
+        own |= {symbol: sympy.Symbol(symbol.name) for symbol, _ in staged.definitions}
+        self.code: Code = generate(
+            [sympy.sympify(e).xreplace(own) for e in staged.outputs],
+            definitions=[(own[symbol], e.xreplace(own)) for symbol, e in staged.definitions],
+        )
+        self.staged, self.outputs = staged, staged.outputs
         self.variable_count, self.parameter_count = len(variables), len(parameters)
         text = " ".join([*(line for _, line in self.code.lines), *self.code.results])
         self._used = [k for k in range(self.parameter_count) if _mentions(text, f"c_{k}")]

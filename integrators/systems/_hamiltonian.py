@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .._state import Part, StateSpace, vector
 from ..kernels import KernelBuilder, Rows
+from ._adjoint import Staged, staged_gradient
 from ._coordinates import Names, coordinate_pairs, hint
 from ._forcing import analyse, even, parse_forces
 from ._function import SymbolicFunction
@@ -107,10 +108,14 @@ class Hamiltonian(SymbolicHamiltonian):
         )
         state, own = [*q, *p, *time], self.parameter_symbols
         self._set_observables(h, quantities, state)
-        self._gradient = SymbolicFunction([*slope_q, *slope_p], state, own)
+        self._gradient = SymbolicFunction(staged_gradient(h, [*q, *p]), state, own)
         if self.separable:
             zero_p, zero_q = dict.fromkeys(p, sympy.Integer(0)), dict.fromkeys(q, sympy.Integer(0))
-            self._set_force([-e.xreplace(zero_p) for e in slope_q], q)
+            potential = h.xreplace(zero_p)
+            if potential.has(sympy.zoo, sympy.nan, sympy.oo):
+                self._set_force([-e.xreplace(zero_p) for e in slope_q], q)
+            else:
+                self._set_force(-staged_gradient(potential, q), q)
             self._velocity = SymbolicFunction([e.xreplace(zero_q) for e in slope_p], p, own)
 
     def _derive_forces(self, pushes: Mapping[str, sympy.Expr]) -> None:
@@ -124,7 +129,8 @@ class Hamiltonian(SymbolicHamiltonian):
         slope_q, slope_p = self._gradient.outputs[: len(q)], self._gradient.outputs[len(q) :]
         pushed = [f - s for f, s in zip(forcing.forces, slope_q, strict=True)]
         clock = [sympy.Integer(1) for _ in time]
-        self._field = SymbolicFunction([*slope_p, *pushed, *clock], [*q, *p, *time, *self.inputs], own)
+        field = Staged(self._gradient.staged.definitions, (*slope_p, *pushed, *clock))
+        self._field = SymbolicFunction(field, [*q, *p, *time, *self.inputs], own)
         self._set_kicks(forcing)
 
     def field(self, x: Tensor, control: Tensor | None = None) -> Tensor:

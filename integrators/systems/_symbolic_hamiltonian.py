@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..kernels import KernelBuilder, Rows
+from ._adjoint import Staged
 from ._forcing import Forcing
 from ._function import SymbolicFunction
 from ._inputs import with_inputs
@@ -31,7 +32,7 @@ class SymbolicHamiltonian(SymbolicSystem, HamiltonianSystem):
     forces: dict[str, sympy.Expr]
     inputs: list[sympy.Symbol]
 
-    def _set_force(self, outputs: Sequence[sympy.Expr], q: Sequence[sympy.Symbol]) -> None:
+    def _set_force(self, outputs: Sequence[sympy.Expr] | Staged, q: Sequence[sympy.Symbol]) -> None:
         """Compile the force of a separable system."""
         time = [TIME] if self.timed else []
         self._force = SymbolicFunction(outputs, [*q, *time], self.parameter_symbols)
@@ -47,7 +48,8 @@ class SymbolicHamiltonian(SymbolicSystem, HamiltonianSystem):
         rates = [forcing.rates[i] for i in self.damped]
         free = [f + e for f, e in zip(forcing.free, self._force.outputs, strict=True)]
         variables = [*self.positions, *time, *self.inputs]
-        self._kick = SymbolicFunction([*rates, *free], variables, self.parameter_symbols)
+        kick = Staged(self._force.staged.definitions, (*rates, *free))
+        self._kick = SymbolicFunction(kick, variables, self.parameter_symbols)
 
     def force(self, q: Tensor, t: Tensor | None = None) -> Tensor:
         """Compute ``-dV/dq`` at positions ``(..., d)`` and times ``(..., 1)``."""
