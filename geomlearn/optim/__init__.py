@@ -1,13 +1,36 @@
-"""Optimizers."""
+"""Optimizers for structure-preserving models, to be used as torch's own.
 
+Example:
+    >>> import torch
+    >>> from geomlearn.optim import BregmanSLC
+    >>> x = torch.tensor([3.0, -2.0], requires_grad=True)
+    >>> optimizer = BregmanSLC([x], lr=4.0)
+    >>> optimizer.param_groups[0]["family"]
+    'exponential'
+"""
+
+from ._bregman import BrAVO, BregmanHTVI, BregmanSLC
+from ._bregman_core import Clock
+from ._bregman_flow import BregmanState, bregman_start, bregman_step, bregman_sweep, iterations_to
+from ._bregman_rule import BregmanRule
 from ._levenberg_marquardt import LevenbergMarquardt
 from ._levenberg_marquardt_core import Iteration, NonFiniteResidualError
 from ._levenberg_marquardt_function import LeastSquaresResult, levenberg_marquardt
 
 __all__ = [
+    "BrAVO",
+    "BregmanHTVI",
+    "BregmanRule",
+    "BregmanSLC",
+    "BregmanState",
+    "Clock",
     "Iteration",
     "LeastSquaresResult",
     "LevenbergMarquardt",
     "NonFiniteResidualError",
+    "bregman_start",
+    "bregman_step",
+    "bregman_sweep",
+    "iterations_to",
     "levenberg_marquardt",
 ]

@@ -1,0 +1,296 @@
+"""What the Bregman optimizers of torch have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, overload
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT, StateDict
+
+from ._bregman_core import Clock, Move, advance, start_clock
+from ._bregman_options import check_options
+from ._bregman_rule import DEFAULTS, BregmanRule, Scheme
+from ._reductions import products
+from ._scalars import Scalar
+
+_CLOCK = Clock._fields
+
+
+class _Work(NamedTuple):
+    """What a step has to do in one group: real views of the tensors that have a gradient."""
+
+    group: dict[str, Any]
+    parameters: list[Tensor]
+    owners: list[Tensor]
+    gradients: list[Tensor]
+    velocities: list[Tensor]
+    products: Tensor | list[float]
+
+
+class BregmanOptimizer(Optimizer):
+    """Base of the Bregman optimizers; ``scheme`` says which of them.
+
+    Each group has one clock, one restart and one set of counters, ``group["time"]``, ``group["steps"]``,
+    ``group["restarts"]`` and ``group["loops"]``; they are saved with the group. Each parameter has a velocity
+    (last displacement over lr) in its own dtype.
+    """
+
+    scheme: Scheme
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+        family = DEFAULTS.get(defaults["family"])
+        if family is not None:
+            for key, value in (("lr", family.h), ("C", family.C), ("order", family.order)):
+                if defaults[key] is None:
+                    defaults[key] = value
+        check_options(defaults, self.scheme)
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, with options of its own or else those of the constructor.
+
+        A group of the other family that does not say lr, C or order has the defaults of its family.
+
+        Args:
+            param_group: ``{"params": ..., option: value, ...}``.
+
+        Raises:
+            ValueError: If an option is out of range or a parameter is in another group already.
+        """
+        group = dict(param_group)
+        family = group.get("family", self.defaults["family"])
+        if family != self.defaults["family"] and family in DEFAULTS:
+            own = DEFAULTS[family]
+            for key, value in (("lr", own.h), ("C", own.C), ("order", own.order)):
+                group.setdefault(key, value)
+        check_options({**self.defaults, **group}, self.scheme)
+        for key, value in start_clock()._asdict().items():
+            group.setdefault(key, value)
+        super().add_param_group(group)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state, also one that was saved before an option was added."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for key, value in (*self.defaults.items(), *start_clock()._asdict().items()):
+                group.setdefault(key, value)
+
+    def load_state_dict(self, state_dict: StateDict) -> None:
+        """Take the state of another optimizer of this kind, to go on bit for bit.
+
+        Args:
+            state_dict: What ``state_dict`` returned.
+
+        Raises:
+            ValueError: If the groups differ in number or size, or a parameter has changed its shape; nothing
+                has then been loaded.
+        """
+        ours = [p for group in self.param_groups for p in group["params"]]
+        saved = [index for group in state_dict["param_groups"] for index in group["params"]]
+        for index, parameter in zip(saved, ours):
+            velocity = state_dict["state"].get(index, {}).get("velocity")
+            if velocity is not None and velocity.shape != parameter.shape:
+                raise ValueError(
+                    f"state_dict: the velocity of parameter {index} has shape {tuple(velocity.shape)}, the"
+                    f" parameter {tuple(parameter.shape)}; the state belongs to other parameters"
+                )
+        super().load_state_dict(state_dict)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Make one step with the gradients that the parameters hold.
+
+        Args:
+            closure: Function that computes the gradients anew and returns the loss.
+
+        Returns:
+            The loss of the closure, if there is one.
+
+        Raises:
+            RuntimeError: If a gradient is sparse, or is infinite or NaN (where that is known without waiting
+                for a device: not with capturable or differentiable). Nothing has then been changed.
+            ValueError: If the function restart has no closure.
+        """
+        self._accelerator_graph_capture_health_check()
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
+            works = [work for group in self.param_groups if (work := self._gather(group)) is not None]
+            decided = [(work, *self._decide(work, loss)) for work in works]
+            for work, clock, move in decided:
+                self._move(work, move)
+                self._remember(work, clock)
+        return loss
+
+    def _gather(self, group: dict[str, Any]) -> _Work | None:
+        """Collect what has a gradient, and measure it."""
+        owners = [p for p in group["params"] if p.grad is not None]
+        if not owners:
+            return None
+        gradients = []
+        for p in owners:
+            if p.grad.is_sparse or p.grad.layout is not torch.strided:
+                raise RuntimeError(
+                    f"{type(self).__name__} does not take sparse gradients: the restart is a test on all of"
+                    " the momentum; use sparse=False, or torch.optim.SparseAdam for that parameter"
+                )
+            g = p.grad
+            if group["weight_decay"]:
+                g = g.add(p, alpha=group["weight_decay"] * (-1 if group["maximize"] else 1))
+            gradients.append(_real((-g if group["maximize"] else g).resolve_conj()))
+        velocities = [
+            _real(self.state[p]["velocity"] if p in self.state else torch.zeros_like(p)) for p in owners
+        ]
+        parameters = [_real(p) for p in owners]
+        with torch.no_grad():
+            measured: Tensor | list[float] = products(gradients, velocities, owners[0].device)
+        if not _in_tensors(group) and isinstance(measured, Tensor):
+            measured = measured.tolist()
+            if not math.isfinite(measured[1]):
+                raise RuntimeError(
+                    f"{type(self).__name__}: a gradient is infinite or NaN; parameters and state were left as"
+                    " they are. Skip such a step, clip the gradient, or take a smaller lr or C"
+                )
+        return _Work(group, parameters, owners, gradients, velocities, measured)
+
+    def _decide(self, work: _Work, loss: Any) -> tuple[Clock, Move]:
+        """Ask the core what to do."""
+        group = work.group
+        inner, gradient_norm, velocity_norm = work.products
+        clock = Clock(*(group[key] for key in _CLOCK))
+        h, C = group["lr"], group["C"]
+        value: Scalar | None = None
+        if loss is not None and group["restart"] == "function":
+            value = loss.detach() if isinstance(loss, Tensor) else loss
+            value = -value if group["maximize"] else value
+        if _in_tensors(group):
+            device = work.owners[0].device
+            if not isinstance(clock.time, Tensor) or clock.time.device != device:
+                clock = _as_tensors(clock, device)
+            if isinstance(value, Tensor):
+                value = value.to(device, torch.float64)
+        else:
+            clock = _as_numbers(clock)
+            h, C = float(h), float(C)
+            value = None if value is None else float(value)
+        rule = BregmanRule(
+            h,
+            C,
+            group["family"],
+            group["order"],
+            group["beta"],
+            group["restart"],
+            group["temporal_looping"],
+            self.scheme,
+            group.get("adaptive"),
+        )
+        return advance(rule, clock, inner, gradient_norm, velocity_norm, value)
+
+    def _move(self, work: _Work, move: Move) -> None:
+        """Change velocities and parameters."""
+        group = work.group
+        if group["differentiable"]:
+            _move_out_of_place(self, work, move)
+            return
+        for owner in work.owners:
+            if owner not in self.state:
+                self.state[owner]["velocity"] = torch.zeros_like(owner)
+        velocities = [_real(self.state[owner]["velocity"]) for owner in work.owners]
+        foreach = group["foreach"]
+        if foreach is None or foreach:
+            for parameters, gradients, speeds in _by_kind(work.parameters, work.gradients, velocities):
+                _move_foreach(parameters, gradients, speeds, move)
+        else:
+            for x, g, v in zip(work.parameters, work.gradients, velocities, strict=True):
+                _move_one(x, g, v, move)
+
+    def _remember(self, work: _Work, clock: Clock) -> None:
+        """Put the clock into the group, into the same tensors where a graph may have captured them."""
+        group = work.group
+        for key, new in zip(_CLOCK, clock, strict=True):
+            old = group[key]
+            if _in_tensors(group) and isinstance(old, Tensor) and not group["differentiable"]:
+                old.copy_(torch.as_tensor(new, dtype=old.dtype))
+            elif _in_tensors(group):
+                device = work.owners[0].device
+                dtype = torch.int64 if key in ("steps", "restarts", "loops") else torch.float64
+                group[key] = torch.as_tensor(new, dtype=dtype, device=device)
+            else:
+                group[key] = new
+
+
+def _in_tensors(group: dict[str, Any]) -> bool:
+    """Whether the scalars of a group are tensors, so that no step waits for a device or cuts a graph."""
+    return bool(group["capturable"] or group["differentiable"])
+
+
+def _as_numbers(clock: Clock) -> Clock:
+    numbers: list[Any] = [entry.item() if isinstance(entry, Tensor) else entry for entry in clock]
+    return Clock(*numbers)
+
+
+def _as_tensors(clock: Clock, device: torch.device) -> Clock:
+    return Clock(
+        *(
+            torch.as_tensor(entry, dtype=start.dtype, device=device)
+            for entry, start in zip(clock, start_clock(device), strict=True)
+            if isinstance(start, Tensor)
+        )
+    )
+
+
+def _real(x: Tensor) -> Tensor:
+    return torch.view_as_real(x) if x.is_complex() else x
+
+
+def _by_kind(*lists: list[Tensor]) -> Iterable[list[list[Tensor]]]:
+    """Split parallel lists by the device and dtype of the tensors of the first."""
+    kinds: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, ...]]] = {}
+    for row in zip(*lists, strict=True):
+        kinds.setdefault((row[0].device, row[0].dtype), []).append(row)
+    return [[list(column) for column in zip(*rows, strict=True)] for rows in kinds.values()]
+
+
+def _move_foreach(x: list[Tensor], g: list[Tensor], v: list[Tensor], move: Move) -> None:
+    torch._foreach_mul_(v, move.momentum)
+    if isinstance(move.kick, Tensor):
+        torch._foreach_sub_(v, torch._foreach_mul(g, move.kick))
+    else:
+        torch._foreach_sub_(v, g, alpha=move.kick)
+    if isinstance(move.h, Tensor):
+        torch._foreach_add_(x, torch._foreach_mul(v, move.h))
+    else:
+        torch._foreach_add_(x, v, alpha=move.h)
+
+
+def _move_one(x: Tensor, g: Tensor, v: Tensor, move: Move) -> None:
+    v.mul_(move.momentum)
+    if isinstance(move.kick, Tensor):
+        v.sub_(g * move.kick)
+    else:
+        v.sub_(g, alpha=move.kick)
+    if isinstance(move.h, Tensor):
+        x.add_(v * move.h)
+    else:
+        x.add_(v, alpha=move.h)
+
+
+def _move_out_of_place(optimizer: Optimizer, work: _Work, move: Move) -> None:
+    """Leave a graph through which the step can be differentiated."""
+    rows = zip(work.owners, work.parameters, work.gradients, work.velocities, strict=True)
+    for owner, x, g, v in rows:
+        velocity = (move.momentum * v - move.kick * g).to(v.dtype)
+        stored = torch.view_as_complex(velocity) if owner.is_complex() else velocity
+        optimizer.state[owner]["velocity"] = stored
+        x.add_((move.h * velocity).to(x.dtype))

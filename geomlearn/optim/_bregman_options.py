@@ -1,0 +1,63 @@
+"""Checks of the options of the Bregman optimizers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ._bregman_rule import DEFAULTS, Scheme
+
+
+def check_options(options: dict[str, Any], scheme: Scheme) -> None:
+    """Refuse options that are out of range.
+
+    Args:
+        options: All options of a group.
+        scheme: Which of the methods.
+
+    Raises:
+        ValueError: If an option is out of range; the message names it, what is expected and what came.
+    """
+    if options["family"] not in DEFAULTS:
+        raise ValueError(f"family: expected one of {sorted(DEFAULTS)}, got {options['family']!r}")
+    for name in ("lr", "C"):
+        value = options[name]
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError(f"{name}: a tensor must have one element, got shape {tuple(value.shape)}")
+    _require(options, "lr", options["lr"] >= 0, "a number >= 0")
+    _require(options, "C", options["C"] > 0, "a number > 0")
+    if options["family"] == "exponential":
+        _require(options, "order", options["order"] > 0, "η > 0 for the exponential family")
+    else:
+        _require(options, "order", options["order"] >= 1, "p >= 1 for the polynomial family")
+    _require(options, "beta", 0 <= options["beta"] <= 1, "a number between 0 and 1")
+    _require(options, "weight_decay", options["weight_decay"] >= 0, "a number >= 0")
+    restart = options["restart"]
+    _require(
+        options,
+        "restart",
+        restart in (None, "gradient", "function", "speed"),
+        "None, 'gradient', 'function' or 'speed'",
+    )
+    _require(
+        options,
+        "temporal_looping",
+        options["temporal_looping"] in (True, False, "continuous"),
+        "True, False or 'continuous'",
+    )
+    if options["differentiable"] and options["foreach"]:
+        raise ValueError("foreach: its steps are made in place, which differentiable=True excludes")
+    adaptive = options.get("adaptive")
+    if adaptive is not None:
+        _require(options, "adaptive", adaptive > 0, "p̊ > 0, or None")
+        if options["family"] != "polynomial":
+            raise ValueError(
+                "adaptive: for the exponential family adaptivity from η to η̊ only multiplies the time step"
+                " by η̊/η; set lr, or take family='polynomial'"
+            )
+
+
+def _require(options: dict[str, Any], name: str, holds: bool, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}: expected {expected}, got {options[name]!r}")
