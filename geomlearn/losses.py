@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -14,12 +15,14 @@ from lie import SO3
 __all__ = [
     "PositionOnlyFlow",
     "PositionOnlyLoss",
+    "ResidualLoss",
     "VelocityPositionLoss",
     "geodesic_loss",
     "loss_terms",
     "noise_weights",
     "position_only_loss",
     "velocity_position_loss",
+    "velocity_position_residual",
 ]
 
 Weight = float | Sequence[float] | Tensor
@@ -88,16 +91,8 @@ def loss_terms(
     Raises:
         ValueError: If shapes do not agree, or weights name a part that the space has not.
     """
-    if predicted.shape != target.shape or predicted.ndim < 1 or predicted.shape[-1] != space.size:
-        raise ValueError(
-            f"predicted: expected the shape of target ending in {space.size} for {space}, got"
-            f" {tuple(predicted.shape)}"
-            f" against {tuple(target.shape)}"
-        )
+    _check_terms(predicted, target, space, weights)
     weights = {} if weights is None else weights
-    unknown = set(weights) - set(space.names)
-    if unknown:
-        raise ValueError(f"weights: expected names among {space.names}, got {sorted(unknown)}")
     terms = {}
     sizes = [part.size for part in space.parts]
     for part, g, h in zip(space.parts, predicted.split(sizes, -1), target.split(sizes, -1), strict=True):
@@ -114,6 +109,20 @@ def loss_terms(
         else:
             terms[part.name] = _mean(error, step_weights)
     return terms
+
+
+def _check_terms(
+    predicted: Tensor, target: Tensor, space: StateSpace, weights: Mapping[str, Weight] | None
+) -> None:
+    if predicted.shape != target.shape or predicted.ndim < 1 or predicted.shape[-1] != space.size:
+        raise ValueError(
+            f"predicted: expected the shape of target ending in {space.size} for {space}, got"
+            f" {tuple(predicted.shape)}"
+            f" against {tuple(target.shape)}"
+        )
+    unknown = set(weights or {}) - set(space.names)
+    if unknown:
+        raise ValueError(f"weights: expected names among {space.names}, got {sorted(unknown)}")
 
 
 def velocity_position_loss(
@@ -140,6 +149,70 @@ def velocity_position_loss(
         A scalar.
     """
     return torch.stack(list(loss_terms(predicted, target, space, weights, step_weights).values())).sum()
+
+
+def velocity_position_residual(
+    predicted: Tensor,
+    target: Tensor,
+    space: StateSpace,
+    weights: Mapping[str, Weight] | None = None,
+    step_weights: Tensor | None = None,
+) -> Tensor:
+    r"""Compute the residuals whose squares make up ``velocity_position_loss``.
+
+    Their sum of squares over the last dimension, averaged over the others, is the loss. A part on a group
+    gives :math:`\log(g^{-1} \hat g)`, whose length is the angle for a rotation.
+
+    Args:
+        predicted: States ``(steps, ..., n)``.
+        target: States ``(steps, ..., n)``.
+        space: Layout of the states.
+        weights: Factor of each part, or of each channel of a vector part; none is negative.
+        step_weights: Weights ``(steps,)`` of the steps of a window; none is negative.
+
+    Returns:
+        Residuals ``(..., steps * k)``.
+
+    Raises:
+        ValueError: If shapes do not agree, weights name a part that the space has not, or one is negative.
+    """
+    _check_terms(predicted, target, space, weights)
+    equal = torch.ones(predicted.shape[0], dtype=predicted.dtype, device=predicted.device)
+    share = _shares(equal if step_weights is None else step_weights, predicted)
+    share = share.reshape(-1, *(1 for _ in predicted.shape[1:]))
+    sizes = [part.size for part in space.parts]
+    residuals = []
+    for part, g, h in zip(space.parts, predicted.split(sizes, -1), target.split(sizes, -1), strict=True):
+        factor = (weights or {}).get(part.name, 1.0)
+        if part.manifold is None:
+            error = g - h
+            scale = share * _as_channels(factor, error, part.name) / part.size
+        else:
+            g, h = g.unflatten(-1, part.shape), h.unflatten(-1, part.shape)
+            error = part.manifold.minus(g, h, check=False)
+            scale = share * _as_channels(factor, error[..., :1], part.name)
+        if bool((scale < 0).any()):
+            raise ValueError(f"weights[{part.name!r}]: expected no negative weight of part or step, got one")
+        residuals.append(scale.sqrt() * error)
+    return torch.cat(residuals, dim=-1).movedim(0, -2).flatten(-2)
+
+
+@runtime_checkable
+class ResidualLoss(Protocol):
+    """A loss that is a sum of squares, as ``LevenbergMarquardt`` needs it in ``fit``."""
+
+    def residual(self, model: FlowMap, states: Tensor, controls: Tensor | None = None) -> Tensor:
+        """Compute the residuals of each window.
+
+        Args:
+            model: The model.
+            states: Windows ``(N, T, n)``.
+            controls: Inputs ``(N, T-1, m)``.
+
+        Returns:
+            Residuals ``(N, ...)``, those of a window from that window alone. The sum of their squares for
+            each window, averaged over the windows, is the loss.
+        """
 
 
 @runtime_checkable
@@ -173,6 +246,20 @@ def position_only_loss(flow: PositionOnlyFlow, positions: Tensor, controls: Tens
 
     Returns:
         A scalar.
+    """
+    return _position_residual(flow, positions, controls).square().mean()
+
+
+def _position_residual(flow: PositionOnlyFlow, positions: Tensor, controls: Tensor | None) -> Tensor:
+    """Compute the residuals ``(N, T-2, d)`` of windows of poses.
+
+    Args:
+        flow: Flow map with a ``position_residual``.
+        positions: Windows of poses ``(N, T, k)``, T at least 3.
+        controls: Inputs ``(N, T-1, m)``.
+
+    Returns:
+        Residuals of each three consecutive poses.
 
     Raises:
         TypeError: If the flow has no ``position_residual``.
@@ -193,7 +280,7 @@ def position_only_loss(flow: PositionOnlyFlow, positions: Tensor, controls: Tens
         )
     u0, u1 = (None, None) if controls is None else (controls[..., :-1, :], controls[..., 1:, :])
     q0, q1, q2 = positions[..., :-2, :], positions[..., 1:-1, :], positions[..., 2:, :]
-    return flow.position_residual(q0, q1, q2, u0, u1).square().mean()
+    return flow.position_residual(q0, q1, q2, u0, u1)
 
 
 class VelocityPositionLoss(nn.Module):
@@ -223,10 +310,28 @@ class VelocityPositionLoss(nn.Module):
         Returns:
             A scalar.
         """
+        predicted, target = self._predict(model, states, controls)
+        return velocity_position_loss(predicted, target, model.space, self.weights, self.step_weights)
+
+    def residual(self, model: FlowMap, states: Tensor, controls: Tensor | None = None) -> Tensor:
+        """Compute the residuals of each window; the mean over windows of their sums of squares is the loss.
+
+        Args:
+            model: Flow map whose space is the layout of the states.
+            states: Windows ``(N, T, n)``.
+            controls: Inputs ``(N, T-1, m)``.
+
+        Returns:
+            Residuals ``(N, k)``.
+        """
+        predicted, target = self._predict(model, states, controls)
+        return velocity_position_residual(predicted, target, model.space, self.weights, self.step_weights)
+
+    @staticmethod
+    def _predict(model: FlowMap, states: Tensor, controls: Tensor | None) -> tuple[Tensor, Tensor]:
         target = states.transpose(0, 1)
         inputs = None if controls is None else controls.transpose(0, 1)
-        predicted = model.unroll(target[0], inputs, steps=target.shape[0] - 1)
-        return velocity_position_loss(predicted, target[1:], model.space, self.weights, self.step_weights)
+        return model.unroll(target[0], inputs, steps=target.shape[0] - 1), target[1:]
 
     def extra_repr(self) -> str:
         """Show the weights."""
@@ -259,9 +364,26 @@ class PositionOnlyLoss(nn.Module):
         Returns:
             A scalar.
         """
+        return self._poses(model, states, controls).square().mean()
+
+    def residual(self, model: FlowMap, states: Tensor, controls: Tensor | None = None) -> Tensor:
+        """Compute the residuals of each window; the mean over windows of their sums of squares is the loss.
+
+        Args:
+            model: Flow map with a ``position_residual``.
+            states: Windows ``(N, T, n)``.
+            controls: Inputs ``(N, T-1, m)``.
+
+        Returns:
+            Residuals ``(N, k)``.
+        """
+        residual = self._poses(model, states, controls).flatten(1)
+        return residual / math.sqrt(residual.shape[1])
+
+    def _poses(self, model: FlowMap, states: Tensor, controls: Tensor | None) -> Tensor:
         if self.parts is not None:
             states = torch.cat([states[..., model.space.slices[name]] for name in self.parts], dim=-1)
-        return position_only_loss(model, states, controls)  # type: ignore[arg-type]
+        return _position_residual(model, states, controls)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         """Show the parts."""
@@ -281,7 +403,11 @@ def _as_channels(factor: Weight, error: Tensor, name: str) -> Tensor:
 def _mean(error: Tensor, step_weights: Tensor | None) -> Tensor:
     if step_weights is None:
         return error.mean()
+    return _shares(step_weights, error) @ error.flatten(1).mean(1)
+
+
+def _shares(step_weights: Tensor, error: Tensor) -> Tensor:
     if step_weights.shape != error.shape[:1]:
         raise ValueError(f"step_weights: expected shape ({error.shape[0]},), got {tuple(step_weights.shape)}")
     weight = step_weights.to(error)
-    return (weight / weight.sum()) @ error.flatten(1).mean(1)
+    return weight / weight.sum()

@@ -14,6 +14,7 @@ from ._levenberg_marquardt_core import Iteration, Options, Progress, iterate
 from ._levenberg_marquardt_problem import FunctionProblem, GraphProblem, flatten, of_module, write
 
 _OPTIONS = tuple(option.name for option in fields(Options))
+_STATUSES = ("", "gradient", "step", "cost", "damping")
 
 
 class LevenbergMarquardt(Optimizer):
@@ -135,7 +136,8 @@ class LevenbergMarquardt(Optimizer):
 
     @property
     def _progress(self) -> Progress:
-        return Progress(**self.state.get(self._parameters[0], {}))
+        state = self.state.get(self._parameters[0], {})
+        return Progress(**{**state, "status": _STATUSES[state["status"]]} if state else {})
 
     @property
     def module(self) -> nn.Module | None:
@@ -213,7 +215,8 @@ class LevenbergMarquardt(Optimizer):
             end = outcome.theta
         finally:
             write(parameters, end)
-        self.state[parameters[0]] = asdict(progress)
+        # A number for the status: torch takes texts in a state it loads for sequences.
+        self.state[parameters[0]] = {**asdict(progress), "status": _STATUSES.index(progress.status)}
         return outcome
 
     def _problem(

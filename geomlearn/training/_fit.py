@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import LBFGS, Optimizer
 
 from ..losses import VelocityPositionLoss
+from ..optim import LevenbergMarquardt
 from ._batches import Batches, WindowSet
 from ._checkpoint import Checkpointer
 from ._early_stopping import EarlyStopping
@@ -36,7 +37,7 @@ def fit(
     steps: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
-    schedule: str | Schedule | None = "cosine",
+    schedule: str | Schedule | None = "auto",
     gradient_clip: float | None = None,
     patience: int | None = None,
     validate_every: int | None = None,
@@ -62,14 +63,16 @@ def fit(
             model.
         validation: Windows on which the best weights are chosen.
         loss: Function ``(model, states, controls) -> scalar``; ``VelocityPositionLoss()`` by default.
-        optimizer: ``"adamw"``, ``"adam"``, ``"sgd"``, ``"lbfgs"``, an optimizer, or a function of the
-            parameters.
+        optimizer: ``"adamw"``, ``"adam"``, ``"sgd"``, ``"lbfgs"``, ``"levenberg-marquardt"``, an optimizer,
+            or a function of the parameters. Levenberg-Marquardt needs a loss that is a ``ResidualLoss``,
+            is best on all windows at once, and ends the run when it has converged on them.
         lr: Learning rate of a named optimizer.
         weight_decay: Weight decay of a named optimizer.
         steps: Number of optimizer steps of the whole run, or
         epochs: number of passes over the windows; one of the two.
         batch_size: Windows per batch; all of them by default.
-        schedule: ``"cosine"`` to zero over the run, ``None``, or a function ``(step, total) -> factor``.
+        schedule: ``"cosine"`` to zero over the run, ``None``, or a function ``(step, total) -> factor``;
+            ``"auto"`` is ``None`` for Levenberg-Marquardt and ``"cosine"`` for all others.
         gradient_clip: Largest allowed gradient norm.
         patience: Stop after so many validations without improvement.
         validate_every: Steps between validations; by default an epoch, and at least 10 steps. The last step
@@ -98,6 +101,8 @@ def fit(
     _check(
         model, windows, validation, loss, optimizer_given, batch_size, gradient_clip, patience, validate_every
     )
+    if schedule == "auto":
+        schedule = None if isinstance(optimizer_given, LevenbergMarquardt) else "cosine"
     reference = next(p for p in model.parameters() if p.requires_grad)
     place: dict[str, Any] = {"dtype": reference.dtype, "device": reference.device}
     batches = Batches(windows, batch_size, seed=seed, generator=generator, **place)
@@ -175,6 +180,11 @@ def _check(
     if isinstance(optimizer, LBFGS) and (gradient_clip is not None or batch_size is not None):
         raise ValueError(
             "optimizer: LBFGS compares gradients between steps; leave batch_size and gradient_clip at None"
+        )
+    if isinstance(optimizer, LevenbergMarquardt) and gradient_clip is not None:
+        raise ValueError(
+            "gradient_clip: Levenberg-Marquardt bounds its steps by damping; leave it at None and raise"
+            " relative_damping"
         )
     if gradient_clip is not None and not gradient_clip > 0:
         raise ValueError(f"gradient_clip: expected a positive norm or None, got {gradient_clip}")

@@ -29,7 +29,8 @@ class History:
         validation_steps: Number of steps taken at each validation.
         best_step: Number of steps after which the validation loss was best, ``None`` without validation.
         best_loss: That validation loss.
-        stop_reason: ``"steps"`` (all done), ``"patience"``, ``"callback"``, or ``None`` while under way.
+        stop_reason: ``"steps"`` (all done), ``"patience"``, ``"converged"`` (Levenberg-Marquardt can gain
+            no more), ``"callback"``, or ``None`` while under way.
     """
 
     losses: list[float] = field(default_factory=list)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from torch import nn
 from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
 
+from ..optim import LevenbergMarquardt
+
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
-_DEFAULT_RATE = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-2, "lbfgs": 1.0}
+_DEFAULT_RATE = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-2, "lbfgs": 1.0, "levenberg-marquardt": 1.0}
 
 
 def make_optimizer(
@@ -22,10 +24,11 @@ def make_optimizer(
 
     Args:
         optimizer: ``"adamw"``, ``"adam"``, ``"sgd"`` (momentum 0.9), ``"lbfgs"`` (strong Wolfe line search),
-            a function of the parameters that returns an optimizer, or an optimizer, which is returned as it
-            is.
+            ``"levenberg-marquardt"`` (of the whole model), a function of the parameters that returns an
+            optimizer, or an optimizer, which is returned as it is.
         model: The model.
-        lr: Learning rate of a named optimizer; 1e-3 for the Adams, 1e-2 for sgd and 1 for lbfgs by default.
+        lr: Learning rate of a named optimizer; 1e-3 for the Adams, 1e-2 for sgd and 1 for the others by
+            default.
         weight_decay: Weight decay of a named optimizer.
 
     Returns:
@@ -40,7 +43,7 @@ def make_optimizer(
     if not parameters:
         raise ValueError(f"model: {type(model).__name__} has no parameter with requires_grad to train")
     if isinstance(optimizer, str):
-        return _named(optimizer, parameters, lr, weight_decay)
+        return _named(optimizer, model, parameters, lr, weight_decay)
     if lr is not None or weight_decay:
         raise ValueError(
             "lr, weight_decay: set them in the optimizer that is given; they go with a named one only"
@@ -56,16 +59,20 @@ def make_optimizer(
     return made
 
 
-def _named(name: str, parameters: list[nn.Parameter], lr: float | None, weight_decay: float) -> Optimizer:
+def _named(
+    name: str, model: nn.Module, parameters: list[nn.Parameter], lr: float | None, weight_decay: float
+) -> Optimizer:
     if name not in _DEFAULT_RATE:
         raise ValueError(
             f"optimizer: expected one of {sorted(_DEFAULT_RATE)}, an optimizer or a function of the"
             f" parameters, got {name!r}"
         )
     rate = _DEFAULT_RATE[name] if lr is None else lr
+    if name in ("lbfgs", "levenberg-marquardt") and weight_decay:
+        raise ValueError(f"weight_decay: {name} has none; add the penalty to the loss")
+    if name == "levenberg-marquardt":
+        return LevenbergMarquardt(model, lr=rate)
     if name == "lbfgs":
-        if weight_decay:
-            raise ValueError("weight_decay: lbfgs has none; add the penalty to the loss")
         return LBFGS(parameters, lr=rate, line_search_fn="strong_wolfe")
     if name == "sgd":
         return SGD(parameters, lr=rate, momentum=0.9, weight_decay=weight_decay)

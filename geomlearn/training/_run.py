@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..optim import LevenbergMarquardt
 from ._batches import Batch, Batches
 from ._checkpoint import Checkpointer
 from ._early_stopping import EarlyStopping
@@ -106,10 +107,16 @@ class Run:
             return
         history.stop_reason = None
         while history.stop_reason is None:
-            if self.stopping.exhausted:
-                history.stop_reason = "patience"
+            if self.stopping.exhausted or self._converged:
+                history.stop_reason = "patience" if self.stopping.exhausted else "converged"
                 return
             self._step(bar)
+
+    @property
+    def _converged(self) -> bool:
+        """Whether the optimizer found nothing left to do on all windows at once."""
+        status = self.optimizer.status if isinstance(self.optimizer, LevenbergMarquardt) else ""
+        return bool(status) and len(self.batches) == 1
 
     def _step(self, bar: TrainingProgress) -> None:
         history = self.history
@@ -122,11 +129,13 @@ class Run:
         history.losses.append(result.loss)
         history.gradient_norms.append(result.gradient_norm)
         history.learning_rates.append(lr)
-        checked = self._validate(step)
+        checked = self._validate(step, last=step == self.total or self._converged)
         if step == self.total:
             history.stop_reason = "steps"
         elif self.stopping.exhausted:
             history.stop_reason = "patience"
+        elif self._converged:
+            history.stop_reason = "converged"
         info = StepInfo(step, batch.epoch, result.loss, lr, checked, self.model, self.optimizer, history)
         answers = [callback(info) for callback in self.callbacks]
         if any(answers) and history.stop_reason is None:
@@ -138,8 +147,8 @@ class Run:
         latest = history.validation_losses[-1] if history.validation_losses else None
         bar.update(step, loss=result.loss, lr=lr, validation=latest)
 
-    def _validate(self, step: int) -> float | None:
-        if self.held_out is None or not (step % self.validate_every == 0 or step == self.total):
+    def _validate(self, step: int, *, last: bool) -> float | None:
+        if self.held_out is None or not (step % self.validate_every == 0 or last):
             return None
         with torch.no_grad():
             value = float(evaluate(self.model, self.loss, self.held_out, f"the validation after step {step}"))

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..losses import ResidualLoss
+from ..optim import LevenbergMarquardt, NonFiniteResidualError
 from ._batches import Batch
 from ._errors import NonFiniteLossError
 
@@ -44,7 +46,7 @@ def train_step(
     Args:
         model: The model.
         optimizer: Optimizer of its parameters; it may call the loss several times.
-        loss: Function ``(model, states, controls) -> scalar``.
+        loss: Function ``(model, states, controls) -> scalar``; for ``LevenbergMarquardt`` a ``ResidualLoss``.
         batch: Windows.
         step: Number of the step, from 1, for messages.
         gradient_clip: Largest allowed gradient norm; a longer gradient is scaled down to it.
@@ -55,8 +57,10 @@ def train_step(
     Raises:
         NonFiniteLossError: If the loss or the gradient is not finite. After any error the weights are those
             before the step.
-        TypeError: If the optimizer does not evaluate the loss.
+        TypeError: If the optimizer does not evaluate the loss, or needs residuals that the loss has not.
     """
+    if isinstance(optimizer, LevenbergMarquardt):
+        return _least_squares_step(model, optimizer, loss, batch, step)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     before = [p.detach().clone() for p in parameters]
     results: list[StepResult] = []
@@ -86,6 +90,31 @@ def train_step(
     if not results:
         raise TypeError(f"optimizer: {type(optimizer).__name__}.step(closure) did not call the closure")
     return results[0]
+
+
+def _least_squares_step(
+    model: nn.Module, optimizer: LevenbergMarquardt, loss: Loss, batch: Batch, step: int
+) -> StepResult:
+    if not isinstance(loss, ResidualLoss):
+        raise TypeError(
+            "loss: Levenberg-Marquardt needs a loss with residual(model, states, controls) -> (N, k), such"
+            f" as VelocityPositionLoss, got {loss!r}"
+        )
+    windows = batch.states.shape[0]
+    given = (batch.states,) if batch.controls is None else (batch.states, batch.controls)
+
+    def closure(*samples: Tensor) -> Tensor:
+        try:
+            return loss.residual(model, *(samples or given))
+        except Exception as error:
+            error.add_note(f"raised in training step {step}, epoch {batch.epoch}")
+            raise
+
+    try:
+        outcome = optimizer.iterate(closure, () if optimizer.module is None else given)
+    except NonFiniteResidualError as error:
+        raise _non_finite(f"loss or its Jacobian ({error})", math.nan, step, batch, optimizer) from error
+    return StepResult(2 * outcome.cost / windows, 2 * outcome.gradient_norm / windows)
 
 
 def evaluate(model: nn.Module, loss: Loss, batch: Batch, where: str) -> Tensor:

@@ -394,7 +394,19 @@ def test_a_run_goes_on_from_its_state_bit_for_bit() -> None:
     for p, q, r in zip(model.parameters(), other.parameters(), model_copy.parameters(), strict=True):
         assert torch.equal(p, q)
         assert torch.equal(p, r)
-    assert (fresh.damping, fresh.evaluations) == (optimizer.damping, optimizer.evaluations)
+    assert fresh.state_dict() == optimizer.state_dict()
+    assert fresh.status == optimizer.status == ""
+
+
+def test_the_status_survives_saving() -> None:
+    x = vector(3.0).requires_grad_()
+    optimizer = LevenbergMarquardt([x])
+    while not optimizer.status:
+        optimizer.step(lambda: 2 * x)
+    other = LevenbergMarquardt([x])
+    assert other.status == ""
+    other.load_state_dict(optimizer.state_dict())
+    assert other.status == optimizer.status
 
 
 def test_a_trial_without_residuals_is_a_rejected_step() -> None:

@@ -86,6 +86,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam", "lr": 0.3, "batch_size": 5},
     "sgd": {"optimizer": momentum, "batch_size": 7, "gradient_clip": 0.05},
     "lbfgs": {"optimizer": "lbfgs", "lr": 0.2},
+    "lm": {"optimizer": "levenberg-marquardt", "lr": 0.2},
 }
 
 
