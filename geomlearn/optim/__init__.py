@@ -16,6 +16,9 @@ from ._bregman_rule import BregmanRule
 from ._levenberg_marquardt import LevenbergMarquardt
 from ._levenberg_marquardt_core import Iteration, NonFiniteResidualError
 from ._levenberg_marquardt_function import LeastSquaresResult, levenberg_marquardt
+from ._manifold_parameter import ManifoldParameter
+from ._riemannian_adam import RiemannianAdam
+from ._riemannian_sgd import RiemannianSGD
 
 __all__ = [
     "BrAVO",
@@ -27,7 +30,10 @@ __all__ = [
     "Iteration",
     "LeastSquaresResult",
     "LevenbergMarquardt",
+    "ManifoldParameter",
     "NonFiniteResidualError",
+    "RiemannianAdam",
+    "RiemannianSGD",
     "bregman_start",
     "bregman_step",
     "bregman_sweep",

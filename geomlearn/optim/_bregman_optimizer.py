@@ -14,10 +14,21 @@ from torch.optim.optimizer import ParamsT, StateDict
 from ._bregman_core import Clock, Move, advance, start_clock
 from ._bregman_options import check_options
 from ._bregman_rule import DEFAULTS, BregmanRule, Scheme
+from ._checks import infinite, refuse_changed_shapes, refuse_sparse, still
+from ._motion import Motion, motion_of
 from ._reductions import products
 from ._scalars import Scalar
 
 _CLOCK = Clock._fields
+
+
+class _Curved(NamedTuple):
+    """A parameter on a manifold, with gradient and velocity in its tangent space."""
+
+    owner: Tensor
+    motion: Motion
+    gradient: Tensor
+    velocity: Tensor
 
 
 class _Work(NamedTuple):
@@ -28,6 +39,7 @@ class _Work(NamedTuple):
     owners: list[Tensor]
     gradients: list[Tensor]
     velocities: list[Tensor]
+    curved: list[_Curved]
     products: Tensor | list[float]
 
 
@@ -89,15 +101,7 @@ class BregmanOptimizer(Optimizer):
             ValueError: If the groups differ in number or size, or a parameter has changed its shape; nothing
                 has then been loaded.
         """
-        ours = [p for group in self.param_groups for p in group["params"]]
-        saved = [index for group in state_dict["param_groups"] for index in group["params"]]
-        for index, parameter in zip(saved, ours):
-            velocity = state_dict["state"].get(index, {}).get("velocity")
-            if velocity is not None and velocity.shape != parameter.shape:
-                raise ValueError(
-                    f"state_dict: the velocity of parameter {index} has shape {tuple(velocity.shape)}, the"
-                    f" parameter {tuple(parameter.shape)}; the state belongs to other parameters"
-                )
+        refuse_changed_shapes(self, state_dict, "velocity")
         super().load_state_dict(state_dict)
 
     @overload
@@ -135,34 +139,37 @@ class BregmanOptimizer(Optimizer):
 
     def _gather(self, group: dict[str, Any]) -> _Work | None:
         """Collect what has a gradient, and measure it."""
-        owners = [p for p in group["params"] if p.grad is not None]
-        if not owners:
+        alive = [p for p in group["params"] if p.grad is not None]
+        if not alive:
             return None
-        gradients = []
-        for p in owners:
-            if p.grad.is_sparse or p.grad.layout is not torch.strided:
-                raise RuntimeError(
-                    f"{type(self).__name__} does not take sparse gradients: the restart is a test on all of"
-                    " the momentum; use sparse=False, or torch.optim.SparseAdam for that parameter"
-                )
+        owners, gradients, curved = [], [], []
+        for p in alive:
+            refuse_sparse(self, p.grad)
             g = p.grad
             if group["weight_decay"]:
                 g = g.add(p, alpha=group["weight_decay"] * (-1 if group["maximize"] else 1))
-            gradients.append(_real((-g if group["maximize"] else g).resolve_conj()))
-        velocities = [
-            _real(self.state[p]["velocity"] if p in self.state else torch.zeros_like(p)) for p in owners
-        ]
+            g = -g if group["maximize"] else g
+            motion = motion_of(p)
+            if motion is not None:
+                curved.append(_Curved(p, motion, motion.gradient(p, g), self._velocity(p)))
+                continue
+            owners.append(p)
+            gradients.append(_real(g.resolve_conj()))
+        velocities = [_real(self._velocity(p)) for p in owners]
         parameters = [_real(p) for p in owners]
         with torch.no_grad():
-            measured: Tensor | list[float] = products(gradients, velocities, owners[0].device)
-        if not _in_tensors(group) and isinstance(measured, Tensor):
-            measured = measured.tolist()
+            sums = products(gradients, velocities, alive[0].device)
+            if curved:
+                sums = _with_curved(sums, curved)
+        measured: Tensor | list[float] = sums
+        if not _in_tensors(group):
+            measured = sums.tolist()
             if not math.isfinite(measured[1]):
-                raise RuntimeError(
-                    f"{type(self).__name__}: a gradient is infinite or NaN; parameters and state were left as"
-                    " they are. Skip such a step, clip the gradient, or take a smaller lr or C"
-                )
-        return _Work(group, parameters, owners, gradients, velocities, measured)
+                raise RuntimeError(infinite(self))
+        return _Work(group, parameters, owners, gradients, velocities, curved, measured)
+
+    def _velocity(self, parameter: Tensor) -> Tensor:
+        return self.state[parameter]["velocity"] if parameter in self.state else still(parameter)
 
     def _decide(self, work: _Work, loss: Any) -> tuple[Clock, Move]:
         """Ask the core what to do."""
@@ -175,7 +182,7 @@ class BregmanOptimizer(Optimizer):
             value = loss.detach() if isinstance(loss, Tensor) else loss
             value = -value if group["maximize"] else value
         if _in_tensors(group):
-            device = work.owners[0].device
+            device = _device(work)
             if not isinstance(clock.time, Tensor) or clock.time.device != device:
                 clock = _as_tensors(clock, device)
             if isinstance(value, Tensor):
@@ -200,6 +207,10 @@ class BregmanOptimizer(Optimizer):
     def _move(self, work: _Work, move: Move) -> None:
         """Change velocities and parameters."""
         group = work.group
+        for owner, motion, g, v in work.curved:
+            turned = (move.momentum * v - move.kick * g).to(v.dtype)
+            end, self.state[owner]["velocity"] = motion.move(owner, (move.h * turned).to(v.dtype), turned)
+            owner.copy_(end)
         if group["differentiable"]:
             _move_out_of_place(self, work, move)
             return
@@ -223,7 +234,7 @@ class BregmanOptimizer(Optimizer):
             if _in_tensors(group) and isinstance(old, Tensor) and not group["differentiable"]:
                 old.copy_(torch.as_tensor(new, dtype=old.dtype))
             elif _in_tensors(group):
-                device = work.owners[0].device
+                device = _device(work)
                 dtype = torch.int64 if key in ("steps", "restarts", "loops") else torch.float64
                 group[key] = torch.as_tensor(new, dtype=dtype, device=device)
             else:
@@ -248,6 +259,20 @@ def _as_tensors(clock: Clock, device: torch.device) -> Clock:
             if isinstance(start, Tensor)
         )
     )
+
+
+def _device(work: _Work) -> torch.device:
+    return (work.owners[0] if work.owners else work.curved[0].owner).device
+
+
+def _with_curved(measured: Tensor, curved: list[_Curved]) -> Tensor:
+    """Add the inner products of the parameters on manifolds to those of the others."""
+    pairs = [
+        torch.stack([motion.inner(x, a, b).sum() for a, b in ((g, v), (g, g), (v, v))])
+        for x, motion, g, v in curved
+    ]
+    extra = torch.stack([pair.to(measured.device, torch.float64) for pair in pairs]).sum(0)
+    return torch.cat([measured[:1] + extra[:1], (measured[1:].square() + extra[1:]).clamp_min(0).sqrt()])
 
 
 def _real(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ._bregman_rule import DEFAULTS, Scheme
+from ._checks import require
 
 
 def check_options(options: dict[str, Any], scheme: Scheme) -> None:
@@ -25,22 +26,22 @@ def check_options(options: dict[str, Any], scheme: Scheme) -> None:
         value = options[name]
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError(f"{name}: a tensor must have one element, got shape {tuple(value.shape)}")
-    _require(options, "lr", options["lr"] >= 0, "a number >= 0")
-    _require(options, "C", options["C"] > 0, "a number > 0")
+    require(options, "lr", options["lr"] >= 0, "a number >= 0")
+    require(options, "C", options["C"] > 0, "a number > 0")
     if options["family"] == "exponential":
-        _require(options, "order", options["order"] > 0, "η > 0 for the exponential family")
+        require(options, "order", options["order"] > 0, "η > 0 for the exponential family")
     else:
-        _require(options, "order", options["order"] >= 1, "p >= 1 for the polynomial family")
-    _require(options, "beta", 0 <= options["beta"] <= 1, "a number between 0 and 1")
-    _require(options, "weight_decay", options["weight_decay"] >= 0, "a number >= 0")
+        require(options, "order", options["order"] >= 1, "p >= 1 for the polynomial family")
+    require(options, "beta", 0 <= options["beta"] <= 1, "a number between 0 and 1")
+    require(options, "weight_decay", options["weight_decay"] >= 0, "a number >= 0")
     restart = options["restart"]
-    _require(
+    require(
         options,
         "restart",
         restart in (None, "gradient", "function", "speed"),
         "None, 'gradient', 'function' or 'speed'",
     )
-    _require(
+    require(
         options,
         "temporal_looping",
         options["temporal_looping"] in (True, False, "continuous"),
@@ -50,14 +51,9 @@ def check_options(options: dict[str, Any], scheme: Scheme) -> None:
         raise ValueError("foreach: its steps are made in place, which differentiable=True excludes")
     adaptive = options.get("adaptive")
     if adaptive is not None:
-        _require(options, "adaptive", adaptive > 0, "p̊ > 0, or None")
+        require(options, "adaptive", adaptive > 0, "p̊ > 0, or None")
         if options["family"] != "polynomial":
             raise ValueError(
                 "adaptive: for the exponential family adaptivity from η to η̊ only multiplies the time step"
                 " by η̊/η; set lr, or take family='polynomial'"
             )
-
-
-def _require(options: dict[str, Any], name: str, holds: bool, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"{name}: expected {expected}, got {options[name]!r}")

@@ -19,6 +19,8 @@ def products(gradients: list[Tensor], velocities: list[Tensor], device: torch.de
     Returns:
         The three numbers, shape (3,), float64.
     """
+    if not gradients:
+        return torch.zeros(3, dtype=torch.float64, device=device)
     inner = [_inner(g, v).to(device, torch.float64) for g, v in zip(gradients, velocities, strict=True)]
     return torch.stack([torch.stack(inner).sum(), _norm(gradients, device), _norm(velocities, device)])
 

@@ -1,0 +1,95 @@
+"""Refusals that the optimizers share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ._motion import motion_of
+
+
+def still(parameter: Tensor) -> Tensor:
+    """Make the velocity of a parameter at rest, in its tangent space if it is on a manifold."""
+    motion = motion_of(parameter)
+    return torch.zeros_like(parameter) if motion is None else motion.zero(parameter)
+
+
+def require(options: dict[str, Any], name: str, holds: bool, expected: str) -> None:
+    """Refuse an option that is out of range.
+
+    Args:
+        options: All options.
+        name: Which of them.
+        holds: Whether it is in range.
+        expected: What the range is.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not holds:
+        raise ValueError(f"{name}: expected {expected}, got {options[name]!r}")
+
+
+def refuse_sparse(optimizer: Optimizer, gradient: Tensor) -> None:
+    """Refuse gradients that are not dense.
+
+    Args:
+        optimizer: Who refuses.
+        gradient: The gradient.
+
+    Raises:
+        RuntimeError: If it is not dense.
+    """
+    if gradient.layout is not torch.strided:
+        raise RuntimeError(
+            f"{type(optimizer).__name__} does not take sparse gradients: its momentum is dense; use"
+            " sparse=False, or torch.optim.SparseAdam for that parameter"
+        )
+
+
+def refuse_infinite(optimizer: Optimizer, gradient: Tensor) -> None:
+    """Refuse a gradient with infinite or NaN entries, which would take a parameter off its manifold.
+
+    Args:
+        optimizer: Who refuses.
+        gradient: The gradient.
+
+    Raises:
+        RuntimeError: If an entry is not finite.
+    """
+    if not bool(torch.isfinite(gradient).all()):
+        raise RuntimeError(infinite(optimizer))
+
+
+def infinite(optimizer: Optimizer) -> str:
+    """Say that a gradient is not finite."""
+    return (
+        f"{type(optimizer).__name__}: a gradient is infinite or NaN; parameters and state were left as they"
+        " are. Skip such a step, clip the gradient, or take a smaller step"
+    )
+
+
+def refuse_changed_shapes(optimizer: Optimizer, state_dict: dict[str, Any], key: str) -> None:
+    """Refuse a state that belongs to parameters of other shapes.
+
+    Args:
+        optimizer: Who is to load it.
+        state_dict: The state.
+        key: Entry of the state that has the shape of a velocity.
+
+    Raises:
+        ValueError: If a shape differs.
+    """
+    ours = [p for group in optimizer.param_groups for p in group["params"]]
+    saved = [index for group in state_dict["param_groups"] for index in group["params"]]
+    for index, parameter in zip(saved, ours):
+        entry = state_dict["state"].get(index, {}).get(key)
+        expected = still(parameter).shape
+        if entry is not None and entry.shape != expected:
+            raise ValueError(
+                f"state_dict: {key} of parameter {index} has shape {tuple(entry.shape)}, the parameter needs"
+                f" {tuple(expected)}; the state belongs to other parameters"
+            )

@@ -1,0 +1,110 @@
+"""Adam on manifolds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.optimizer import ParamsT
+
+from ._checks import require
+from ._motion import Motion
+from ._riemannian_optimizer import RiemannianOptimizer
+
+
+class RiemannianAdam(RiemannianOptimizer):
+    """Adam for parameters on manifolds and others together.
+
+    On a manifold coordinates mean nothing, so that each element of a ``ManifoldParameter`` has one second
+    moment, the running mean of ‖g‖² in the metric; the first moment is a tangent vector, carried along. Other
+    parameters are stepped by ``torch.optim.Adam`` itself.
+
+    Args:
+        params: Parameters, named parameters or groups of them.
+        lr: Learning rate; about the length of a step on a manifold.
+        betas: β₁ and β₂ of the running means.
+        eps: Number added to the root of the second moment.
+        weight_decay: λ of λ/2 ‖x‖², ‖x‖ in the space around the manifold, added to the function.
+        maximize: Whether to maximize.
+        foreach: As of ``torch.optim.Adam``, for parameters that are on no manifold.
+
+    Raises:
+        ValueError: If an option is out of range.
+
+    References:
+        G. Bécigneul, O.-E. Ganea: Riemannian adaptive optimization methods, ICLR 2019.
+    """
+
+    moment = "exp_avg"
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+                "foreach": foreach,
+            },
+        )
+
+    def _check(self, options: dict[str, Any]) -> None:
+        for name in ("lr", "eps", "weight_decay"):
+            require(options, name, bool(options[name] >= 0), "a number >= 0")
+        require(options, "betas", all(0 <= b < 1 for b in options["betas"]), "two numbers in [0, 1)")
+
+    def _step_flat(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p]["step"] = torch.zeros((), dtype=torch.float32)
+                self.state[p]["exp_avg"] = torch.zeros_like(p)
+                self.state[p]["exp_avg_sq"] = torch.zeros_like(p)
+        states = [self.state[p] for p in parameters]
+        adam(
+            parameters,
+            [p.grad for p in parameters if p.grad is not None],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            foreach=group["foreach"],
+            has_complex=any(p.is_complex() for p in parameters),
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=group["maximize"],
+        )
+
+    def _step_curved(self, group: dict[str, Any], p: Tensor, motion: Motion, g: Tensor) -> None:
+        state = self.state[p]
+        squared = motion.inner(p, g, g)
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32)
+            state["exp_avg"] = torch.zeros_like(g)
+            state["exp_avg_sq"] = torch.zeros_like(squared)
+        state["step"] += 1
+        k = float(state["step"])
+        beta1, beta2 = group["betas"]
+        mean = torch.lerp(state["exp_avg"], g, 1 - beta1)
+        state["exp_avg_sq"].lerp_(squared, 1 - beta2)
+        size = (state["exp_avg_sq"] / (1 - beta2**k)).sqrt() + group["eps"]
+        step = mean * (-group["lr"] / (1 - beta1**k)) / motion.per_element(p, size)
+        end, state["exp_avg"] = motion.move(p, step, mean)
+        p.copy_(end)

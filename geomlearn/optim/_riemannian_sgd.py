@@ -1,0 +1,106 @@
+"""Stochastic gradient descent on manifolds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+from torch.optim.sgd import sgd
+
+from ._checks import require
+from ._motion import Motion
+from ._riemannian_optimizer import RiemannianOptimizer
+
+
+class RiemannianSGD(RiemannianOptimizer):
+    """Gradient descent with momentum, for parameters on manifolds and others together.
+
+    A ``ManifoldParameter`` x with Riemannian gradient g and momentum buffer b, which is carried from tangent
+    space to tangent space, goes
+
+        b ← μ b + (1 − τ) g,    x ← R_x(−lr b)   (along g + μ b with Nesterov's correction),
+
+    R the manifold's geodesic or retraction. Other parameters are stepped by ``torch.optim.SGD`` itself.
+
+    Args:
+        params: Parameters, named parameters or groups of them.
+        lr: Learning rate.
+        momentum: μ.
+        dampening: τ.
+        weight_decay: λ of λ/2 ‖x‖², ‖x‖ in the space around the manifold, added to the function.
+        nesterov: Whether to use Nesterov's correction; it needs momentum and no dampening.
+        maximize: Whether to maximize.
+        foreach: As of ``torch.optim.SGD``, for parameters that are on no manifold.
+
+    Raises:
+        ValueError: If an option is out of range.
+
+    References:
+        S. Bonnabel: Stochastic gradient descent on Riemannian manifolds, IEEE Transactions on Automatic
+        Control 58(9), 2013.
+    """
+
+    moment = "momentum_buffer"
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+                "foreach": foreach,
+            },
+        )
+
+    def _check(self, options: dict[str, Any]) -> None:
+        for name in ("lr", "momentum", "weight_decay"):
+            require(options, name, bool(options[name] >= 0), "a number >= 0")
+        usable = options["momentum"] > 0 and options["dampening"] == 0
+        good = usable or not options["nesterov"]
+        require(options, "nesterov", good, "False without momentum or with dampening")
+
+    def _step_flat(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        buffers = [self.state[p].get(self.moment) for p in parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        sgd(
+            parameters,
+            gradients,
+            buffers,
+            foreach=group["foreach"],
+            weight_decay=group["weight_decay"],
+            momentum=group["momentum"],
+            lr=group["lr"],
+            dampening=group["dampening"],
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+        )
+        if group["momentum"]:
+            for p, buffer in zip(parameters, buffers, strict=True):
+                self.state[p][self.moment] = buffer
+
+    def _step_curved(self, group: dict[str, Any], p: Tensor, motion: Motion, g: Tensor) -> None:
+        lr, momentum = group["lr"], group["momentum"]
+        if not momentum:
+            p.copy_(motion.move(p, -lr * g, g)[0])
+            return
+        old = self.state[p].get(self.moment)
+        buffer = g.clone() if old is None else momentum * old + (1 - group["dampening"]) * g
+        direction = g + momentum * buffer if group["nesterov"] else buffer
+        end, self.state[p][self.moment] = motion.move(p, -lr * direction, buffer)
+        p.copy_(end)
