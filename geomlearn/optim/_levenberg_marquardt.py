@@ -116,14 +116,36 @@ class LevenbergMarquardt(Optimizer):
             if not params:
                 raise ValueError("params: the module has no parameter with requires_grad to fit")
         super().__init__(params, {"lr": lr, **asdict(options)})
-        if len(self.param_groups) != 1:
-            raise ValueError(
-                f"params: expected one group of parameters, got {len(self.param_groups)}; lambda is one"
-                " for all"
-            )
         if len({id(p) for p in self._parameters}) != len(self._parameters):
             raise ValueError("params: expected each parameter once, got one of them twice")
         flatten(self._parameters)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take the one group of parameters that there can be.
+
+        Args:
+            param_group: Parameters under ``"params"``.
+
+        Raises:
+            ValueError: If there is a group already.
+        """
+        if self.param_groups:
+            raise ValueError("params: expected one group of parameters, got a second; lambda is one for all")
+        super().add_param_group(param_group)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken, with its settings.
+
+        Args:
+            state_dict: What ``state_dict()`` returned.
+
+        Raises:
+            ValueError: If it is of another optimizer or number of parameters; nothing has changed then.
+        """
+        groups = state_dict.get("param_groups", [])
+        if len(groups) != 1 or not {"lr", *_OPTIONS} <= set(groups[0]):
+            raise ValueError("state_dict: expected that of a LevenbergMarquardt, got one of other settings")
+        super().load_state_dict(state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep the module in copies."""

@@ -204,9 +204,11 @@ def flatten(parameters: Sequence[Tensor]) -> Tensor:
         Shape (p,).
 
     Raises:
-        TypeError: If a dtype is not float32 or float64, or dtypes or devices differ.
+        TypeError: If a dtype is not float32 or float64, dtypes or devices differ, or one is sparse.
         ValueError: If there is no entry.
     """
+    if any(p.layout is not torch.strided for p in parameters):
+        raise TypeError("parameters: expected dense tensors, got a sparse one; use its to_dense()")
     kinds = {(p.dtype, p.device) for p in parameters}
     if len(kinds) > 1 or any(dtype not in (torch.float32, torch.float64) for dtype, _ in kinds):
         raise TypeError(

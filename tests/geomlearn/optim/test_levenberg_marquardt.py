@@ -507,6 +507,17 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ValueError,
         "one group",
     ),
+    "sparse": (lambda: LevenbergMarquardt([torch.eye(2).to_sparse()]), TypeError, "got a sparse one"),
+    "other state": (
+        lambda: LevenbergMarquardt([X]).load_state_dict(torch.optim.Adam([X]).state_dict()),
+        ValueError,
+        "expected that of a LevenbergMarquardt",
+    ),
+    "more parameters": (
+        lambda: LevenbergMarquardt([X]).load_state_dict(LevenbergMarquardt([X, Y]).state_dict()),
+        ValueError,
+        "size of optimizer's group",
+    ),
     "damping": (lambda: LevenbergMarquardt([vector(1.0)], damping=0.0), ValueError, "damping: .* got 0.0"),
     "relative": (
         lambda: LevenbergMarquardt([vector(1.0)], relative_damping=-1),
