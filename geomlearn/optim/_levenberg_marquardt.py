@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from ._levenberg_marquardt_core import Iteration, Options, Progress, iterate
 from ._levenberg_marquardt_problem import FunctionProblem, GraphProblem, flatten, of_module, write
+from ._manifold_parameter import ManifoldParameter
 
 _OPTIONS = tuple(option.name for option in fields(Options))
 _STATUSES = ("", "gradient", "step", "cost", "damping")
@@ -91,7 +92,7 @@ class LevenbergMarquardt(Optimizer):
             max_tries: Largest number of lambdas that a step tries; then the status is ``"damping"``.
 
         Raises:
-            TypeError: If parameters are not float32 or float64, or not alike.
+            TypeError: If parameters are not float32 or float64, not alike, or on a manifold.
             ValueError: If a setting is out of its range, there is nothing to fit, a parameter is given twice,
                 or groups have settings of their own.
         """
@@ -118,6 +119,12 @@ class LevenbergMarquardt(Optimizer):
         super().__init__(params, {"lr": lr, **asdict(options)})
         if len({id(p) for p in self._parameters}) != len(self._parameters):
             raise ValueError("params: expected each parameter once, got one of them twice")
+        for p in self._parameters:
+            if isinstance(p, ManifoldParameter):
+                raise TypeError(
+                    f"params: this method would move a ManifoldParameter off {p.manifold!r}; make it a torch"
+                    " parametrization (torch.nn.utils.parametrize), or use BregmanSLC or RiemannianAdam"
+                )
         flatten(self._parameters)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

@@ -63,6 +63,8 @@ def train_step(
         return _least_squares_step(model, optimizer, loss, batch, step)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     before = [p.detach().clone() for p in parameters]
+    rate = float(optimizer.param_groups[0]["lr"])
+    mend = f"Lower lr (now {rate:g}), set gradient_clip, shorten"
     results: list[StepResult] = []
 
     def closure() -> Any:
@@ -71,12 +73,12 @@ def train_step(
             value = evaluate(model, loss, batch, f"training step {step}")
         number = float(value.detach())
         if not math.isfinite(number):
-            raise _non_finite("loss", number, step, batch, optimizer)
+            raise _non_finite("loss", number, step, batch, mend)
         value.backward()
         limit = math.inf if gradient_clip is None else gradient_clip
         norm = float(nn.utils.clip_grad_norm_(parameters, limit))
         if not math.isfinite(norm):
-            raise _non_finite("norm of the gradient", norm, step, batch, optimizer)
+            raise _non_finite("norm of the gradient", norm, step, batch, mend)
         results.append(StepResult(number, norm))
         return value.detach()
 
@@ -113,7 +115,7 @@ def _least_squares_step(
     try:
         outcome = optimizer.iterate(closure, () if optimizer.module is None else given)
     except NonFiniteResidualError as error:
-        raise _non_finite(f"loss or its Jacobian ({error})", math.nan, step, batch, optimizer) from error
+        raise _non_finite(f"loss or its Jacobian ({error})", "not finite", step, batch, "Shorten") from error
     return StepResult(2 * outcome.cost / windows, 2 * outcome.gradient_norm / windows)
 
 
@@ -145,15 +147,12 @@ def evaluate(model: nn.Module, loss: Loss, batch: Batch, where: str) -> Tensor:
     return value
 
 
-def _non_finite(what: str, value: float, step: int, batch: Batch, optimizer: Optimizer) -> NonFiniteLossError:
+def _non_finite(what: str, value: object, step: int, batch: Batch, mend: str) -> NonFiniteLossError:
     indices = batch.indices.tolist()
-    rate = float(optimizer.param_groups[0]["lr"])
     return NonFiniteLossError(
         f"the {what} is {value} at step {step}, epoch {batch.epoch}, windows {_name(indices)}; the weights"
-        " are those"
-        f" before this step and no checkpoint was touched. Lower lr (now {rate:g}), set gradient_clip,"
-        " shorten the"
-        " windows, train in float64, or look at these windows",
+        f" are those before this step and no checkpoint was touched. {mend} the windows, train in"
+        " float64, or look at these windows",
         step,
         indices,
     )

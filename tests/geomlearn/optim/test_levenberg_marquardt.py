@@ -15,7 +15,13 @@ import scipy.optimize
 import torch
 from torch import Tensor, nn
 
-from geomlearn.optim import LevenbergMarquardt, NonFiniteResidualError, levenberg_marquardt
+import lie
+from geomlearn.optim import (
+    LevenbergMarquardt,
+    ManifoldParameter,
+    NonFiniteResidualError,
+    levenberg_marquardt,
+)
 from geomlearn.optim._levenberg_marquardt_jacobian import blocks, evaluate
 from geomlearn.optim._levenberg_marquardt_system import NormalEquations, TriangularFactor
 
@@ -369,6 +375,20 @@ def test_frozen_and_shared_parameters() -> None:
     assert peer.step(lambda x, y: 2 * alone(x) - y, (X, Y)) == pytest.approx(first, rel=1e-13)
 
 
+def test_a_parametrized_weight_stays_orthogonal() -> None:
+    generator = torch.Generator().manual_seed(2)
+    layer = nn.Linear(3, 3, bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(3, dtype=F64))
+    nn.utils.parametrizations.orthogonal(layer, orthogonal_map="cayley")
+    turn = torch.linalg.matrix_exp(torch.tensor([[0, -0.6, 0.2], [0.6, 0, 0.4], [-0.2, -0.4, 0]], dtype=F64))
+    x = torch.randn(8, 3, generator=generator, dtype=F64)
+    optimizer = LevenbergMarquardt(layer)
+    while not optimizer.status:
+        optimizer.step(lambda x, y: layer(x) - y, (x, x @ turn.T))
+    assert torch.allclose(layer.weight, turn, atol=1e-12)
+
+
 def continued(optimizer: LevenbergMarquardt, model: nn.Module, steps: int) -> list[float]:
     return [optimizer.step(lambda x, y: model(x) - y, (X, Y)) for _ in range(steps)]
 
@@ -508,6 +528,11 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "one group",
     ),
     "sparse": (lambda: LevenbergMarquardt([torch.eye(2).to_sparse()]), TypeError, "got a sparse one"),
+    "manifold": (
+        lambda: LevenbergMarquardt([ManifoldParameter(lie.SO3, torch.eye(3))]),
+        TypeError,
+        "off lie.SO3; make it a torch parametrization",
+    ),
     "other state": (
         lambda: LevenbergMarquardt([X]).load_state_dict(torch.optim.Adam([X]).state_dict()),
         ValueError,
