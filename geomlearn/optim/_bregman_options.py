@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from ._bregman_rule import DEFAULTS, Scheme
-from ._checks import require
+from ._checks import require, require_one_number
 
 
 def check_options(options: dict[str, Any], scheme: Scheme) -> None:
@@ -22,10 +20,8 @@ def check_options(options: dict[str, Any], scheme: Scheme) -> None:
     """
     if options["family"] not in DEFAULTS:
         raise ValueError(f"family: expected one of {sorted(DEFAULTS)}, got {options['family']!r}")
-    for name in ("lr", "C"):
-        value = options[name]
-        if isinstance(value, Tensor) and value.numel() != 1:
-            raise ValueError(f"{name}: a tensor must have one element, got shape {tuple(value.shape)}")
+    require_one_number(options, "lr")
+    require_one_number(options, "C")
     require(options, "lr", options["lr"] >= 0, "a number >= 0")
     require(options, "C", options["C"] > 0, "a number > 0")
     if options["family"] == "exponential":

@@ -33,6 +33,21 @@ def require(options: dict[str, Any], name: str, holds: bool, expected: str) -> N
         raise ValueError(f"{name}: expected {expected}, got {options[name]!r}")
 
 
+def require_one_number(options: dict[str, Any], name: str) -> None:
+    """Refuse a tensor of several numbers.
+
+    Args:
+        options: All options.
+        name: Which of them.
+
+    Raises:
+        ValueError: If it has not one element.
+    """
+    value = options[name]
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(f"{name}: Tensor {name} must be 1-element, got shape {tuple(value.shape)}")
+
+
 def refuse_sparse(optimizer: Optimizer, gradient: Tensor) -> None:
     """Refuse gradients that are not dense.
 

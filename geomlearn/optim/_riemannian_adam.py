@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.optimizer import ParamsT
 
-from ._checks import require
+from ._checks import require, require_one_number
 from ._motion import Motion
 from ._riemannian_optimizer import RiemannianOptimizer
 
@@ -63,6 +63,7 @@ class RiemannianAdam(RiemannianOptimizer):
         )
 
     def _check(self, options: dict[str, Any]) -> None:
+        require_one_number(options, "lr")
         for name in ("lr", "eps", "weight_decay"):
             require(options, name, bool(options[name] >= 0), "a number >= 0")
         require(options, "betas", all(0 <= b < 1 for b in options["betas"]), "two numbers in [0, 1)")

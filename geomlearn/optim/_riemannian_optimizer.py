@@ -41,7 +41,8 @@ class RiemannianOptimizer(Optimizer):
         super().__setstate__(state)
         for group in self.param_groups:
             for key, value in self.defaults.items():
-                group.setdefault(key, value)
+                if key != "differentiable":  # torch puts that one into defaults, and it is no option here
+                    group.setdefault(key, value)
 
     def load_state_dict(self, state_dict: StateDict) -> None:
         """Take the state of another optimizer of this kind, to go on bit for bit.

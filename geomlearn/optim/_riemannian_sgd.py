@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 from torch.optim.sgd import sgd
 
-from ._checks import require
+from ._checks import require, require_one_number
 from ._motion import Motion
 from ._riemannian_optimizer import RiemannianOptimizer
 
@@ -69,6 +69,7 @@ class RiemannianSGD(RiemannianOptimizer):
         )
 
     def _check(self, options: dict[str, Any]) -> None:
+        require_one_number(options, "lr")
         for name in ("lr", "momentum", "weight_decay"):
             require(options, name, bool(options[name] >= 0), "a number >= 0")
         usable = options["momentum"] > 0 and options["dampening"] == 0

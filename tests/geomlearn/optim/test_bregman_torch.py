@@ -292,7 +292,7 @@ def test_a_tensor_lr_is_one_number() -> None:
     descend(BregmanSLC(parameters, lr=torch.tensor(3.0)), parameters, 12)
     descend(BregmanSLC(others, lr=3.0), others, 12)
     assert all(torch.equal(x, y) for x, y in zip(parameters, others))
-    with pytest.raises(ValueError, match="lr: a tensor must have one element"):
+    with pytest.raises(ValueError, match="lr: Tensor lr must be 1-element"):
         BregmanSLC(parameters, lr=torch.ones(2))
 
 
