@@ -111,6 +111,7 @@ class LevenbergMarquardt(Optimizer):
             cost_tolerance,
             max_tries,
         )
+        self._last: Iteration | None = None
         self._module = params if isinstance(params, nn.Module) else None
         if isinstance(params, nn.Module):
             params = [p for p in params.parameters() if p.requires_grad]
@@ -156,7 +157,7 @@ class LevenbergMarquardt(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep the module in copies."""
-        return {**super().__getstate__(), "_module": self._module}
+        return {**super().__getstate__(), "_module": self._module, "_last": None}
 
     @property
     def _parameters(self) -> list[Tensor]:
@@ -196,6 +197,12 @@ class LevenbergMarquardt(Optimizer):
         """Number of Jacobians so far."""
         return self._progress.jacobians
 
+    @property
+    def last(self) -> Iteration | None:
+        """What the last step did: costs before and after, norm of the gradient, residuals."""
+        return self._last
+
+    @torch.no_grad()
     def step(  # type: ignore[override]
         self, closure: Callable[..., Tensor], samples: Sequence[Tensor] = ()
     ) -> float:
@@ -210,19 +217,6 @@ class LevenbergMarquardt(Optimizer):
 
         Returns:
             The cost, half the sum of squares, before the step.
-        """
-        return self.iterate(closure, samples).cost
-
-    @torch.no_grad()
-    def iterate(self, closure: Callable[..., Tensor], samples: Sequence[Tensor] = ()) -> Iteration:
-        """Take one step like ``step`` and tell more about it.
-
-        Args:
-            closure: Function of the samples that computes the residuals.
-            samples: Tensors with one entry for each sample in their first dimension.
-
-        Returns:
-            Costs before and after, the norm of the gradient and the residuals.
 
         Raises:
             NonFiniteResidualError: If residuals or Jacobian are not finite at the present parameters. After
@@ -246,7 +240,8 @@ class LevenbergMarquardt(Optimizer):
             write(parameters, end)
         # A number for the status: torch takes texts in a state it loads for sequences.
         self.state[parameters[0]] = {**asdict(progress), "status": _STATUSES.index(progress.status)}
-        return outcome
+        self._last = outcome
+        return outcome.cost
 
     def _problem(
         self, closure: Callable[..., Tensor], samples: tuple[Tensor, ...], options: Options

@@ -113,10 +113,11 @@ def _least_squares_step(
             raise
 
     try:
-        outcome = optimizer.iterate(closure, () if optimizer.module is None else given)
+        cost = optimizer.step(closure, () if optimizer.module is None else given)
     except NonFiniteResidualError as error:
         raise _non_finite(f"loss or its Jacobian ({error})", "not finite", step, batch, "Shorten") from error
-    return StepResult(2 * outcome.cost / windows, 2 * outcome.gradient_norm / windows)
+    slope = math.nan if optimizer.last is None else optimizer.last.gradient_norm
+    return StepResult(2 * cost / windows, 2 * slope / windows)
 
 
 def evaluate(model: nn.Module, loss: Loss, batch: Batch, where: str) -> Tensor:

@@ -288,6 +288,10 @@ def test_three_ways_to_say_the_same(jacobian: str) -> None:
     optimizer = LevenbergMarquardt(third.parameters(), jacobian=jacobian, memory=2000)
     costs.append([optimizer.step(lambda: third(X) - Y) for _ in range(12)])
     assert costs[0] == sorted(costs[0], reverse=True)
+    last = optimizer.last
+    assert last is not None
+    assert last.cost == costs[2][-1]
+    assert last.new_cost == pytest.approx(0.5 * (third(X) - Y).detach().square().sum().item(), rel=1e-12)
     assert costs[1] == pytest.approx(costs[0], rel=1e-6)
     assert costs[2] == pytest.approx(costs[0], rel=1e-6)
 
@@ -416,6 +420,16 @@ def test_a_run_goes_on_from_its_state_bit_for_bit() -> None:
         assert torch.equal(p, r)
     assert fresh.state_dict() == optimizer.state_dict()
     assert fresh.status == optimizer.status == ""
+
+
+def test_hooks_and_schedulers_see_its_steps() -> None:
+    model = network(4, 3)
+    optimizer = LevenbergMarquardt(model)
+    calls: list[str] = []
+    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
+    continued(optimizer, model, 2)
+    assert calls == ["before", "after"] * 2
 
 
 def test_the_status_survives_saving() -> None:
