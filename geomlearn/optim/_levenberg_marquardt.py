@@ -86,9 +86,11 @@ class LevenbergMarquardt(Optimizer):
                 passes.
             memory: Bytes that a block of the Jacobian may take; what lies between the layers comes on top.
             gradient_tolerance: Status ``"gradient"`` where no column of J has a cosine with r above it.
-            step_tolerance: Status ``"step"`` where a step is shorter than this share of the parameters.
-            cost_tolerance: Status ``"cost"`` where the cost falls, and was to fall, by no more than this
-                share.
+            step_tolerance: Status ``"step"`` where a step is shorter than this share of the parameters, and
+                not for its damping alone.
+            cost_tolerance: Status ``"cost"`` where the cost falls by no more than this share, and would in
+                the linear model without damping too. Parameters are then right to about the square root of
+                it, in units of their standard deviation; 0 goes on to rounding.
             max_tries: Largest number of lambdas that a step tries; then the status is ``"damping"``.
 
         Raises:

@@ -200,9 +200,10 @@ def iterate(
             ratio = gained / promised
             progress.damping = damping * max(options.decrease, 1 - (2 * ratio - 1) ** 3)
             progress.growth = options.increase
-            if max(gained, promised) <= epsilon * cost or max(gained, promised, _hope(system)) <= level:
+            change = max(gained, promised)
+            if change <= epsilon * cost or (change <= level and _hope(system) <= level):
                 progress.status = "cost"
-            elif tiny:
+            elif tiny and rate * _hope(system) <= 10 * promised:
                 progress.status = "step"
             return outcome
         _reject(progress, damping, options)

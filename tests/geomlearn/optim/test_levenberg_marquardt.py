@@ -329,6 +329,13 @@ def test_the_damping_follows_the_gain_ratio() -> None:
     assert len(trials) >= 2
 
 
+@pytest.mark.parametrize("damping", [1e9, 1e15, 1e16])
+def test_steps_short_for_their_damping_alone_do_not_end_a_run(damping: float) -> None:
+    result = levenberg_marquardt(rosenbrock, vector(-1.2, 1.0), damping=damping)
+    assert result.converged
+    assert result.cost < 1e-28
+
+
 def test_a_share_of_the_step() -> None:
     models = [network(4, 3), network(4, 3)]
     moves = []
