@@ -55,7 +55,7 @@ class BregmanSLC(BregmanOptimizer):
             jumps; ``"continuous"`` keeps the velocity, which is stable without restarts too.
         weight_decay: λ of λ/2 ‖x‖², which is added to f: to the gradient, and so to the tests.
         maximize: Whether to maximize.
-        foreach: Whether to work on lists of tensors at once; None does unless differentiable.
+        foreach: Whether to work on lists of tensors at once; None does on devices other than the CPU.
         capturable: Whether everything stays on the device, as CUDA graphs need. Counters are then tensors,
             and gradients are not checked for infinities.
         differentiable: Whether the step is recorded by autograd.

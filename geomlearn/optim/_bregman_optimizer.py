@@ -183,8 +183,7 @@ class BregmanOptimizer(Optimizer):
             value = -value if group["maximize"] else value
         if _in_tensors(group):
             device = _device(work)
-            if not isinstance(clock.time, Tensor) or clock.time.device != device:
-                clock = _as_tensors(clock, device)
+            clock = _as_tensors(clock, device)
             if isinstance(value, Tensor):
                 value = value.to(device, torch.float64)
         else:
@@ -219,7 +218,7 @@ class BregmanOptimizer(Optimizer):
                 self.state[owner]["velocity"] = torch.zeros_like(owner)
         velocities = [_real(self.state[owner]["velocity"]) for owner in work.owners]
         foreach = group["foreach"]
-        if foreach is None or foreach:
+        if foreach or (foreach is None and _device(work).type != "cpu"):
             for parameters, gradients, speeds in _by_kind(work.parameters, work.gradients, velocities):
                 _move_foreach(parameters, gradients, speeds, move)
         else:
@@ -232,11 +231,10 @@ class BregmanOptimizer(Optimizer):
         for key, new in zip(_CLOCK, clock, strict=True):
             old = group[key]
             if _in_tensors(group) and isinstance(old, Tensor) and not group["differentiable"]:
-                old.copy_(torch.as_tensor(new, dtype=old.dtype))
+                old.copy_(torch.as_tensor(new, dtype=old.dtype, device=old.device).reshape(1))
             elif _in_tensors(group):
-                device = _device(work)
                 dtype = torch.int64 if key in ("steps", "restarts", "loops") else torch.float64
-                group[key] = torch.as_tensor(new, dtype=dtype, device=device)
+                group[key] = torch.as_tensor(new, dtype=dtype, device=_device(work)).reshape(1)
             else:
                 group[key] = new
 
@@ -252,10 +250,23 @@ def _as_numbers(clock: Clock) -> Clock:
 
 
 def _as_tensors(clock: Clock, device: torch.device) -> Clock:
+    """Give the clock as 0-dim tensors, which promote no dtype.
+
+    The group holds them with shape (1,): compiled graphs lose what is written into a 0-dim float64 tensor on
+    the CPU.
+
+    Args:
+        clock: Numbers or tensors of one element.
+        device: Where they are wanted.
+
+    Returns:
+        Views of what is a tensor there already.
+    """
+    starts = start_clock(device)
     return Clock(
         *(
-            torch.as_tensor(entry, dtype=start.dtype, device=device)
-            for entry, start in zip(clock, start_clock(device), strict=True)
+            torch.as_tensor(entry, dtype=start.dtype, device=device).reshape(())
+            for entry, start in zip(clock, starts, strict=True)
             if isinstance(start, Tensor)
         )
     )

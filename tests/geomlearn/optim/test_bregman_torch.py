@@ -402,3 +402,20 @@ def test_options_out_of_range_are_named(options: dict[str, Any], message: str) -
 def test_adaptivity_of_the_exponential_family_is_refused() -> None:
     with pytest.raises(ValueError, match="only multiplies the time step"):
         BregmanHTVI(tensors(), family="exponential", adaptive=0.1)
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("make", [BregmanSLC, BrAVO])
+def test_a_compiled_step_is_the_step(make: Make, foreach: bool) -> None:
+    eager, compiled = tensors(), tensors()
+    one, other = (make(p, C=20.0, capturable=True, foreach=foreach) for p in (eager, compiled))
+    step = torch.compile(other.step, backend="aot_eager")
+    for _ in range(6):
+        for x in (*eager, *compiled):
+            x.grad = 2 * (x.detach() - 1)
+        one.step()
+        step()
+    for x, y in zip(eager, compiled):
+        torch.testing.assert_close(x, y, rtol=1e-12, atol=0)
+    assert clock(one) == clock(other)
+    assert clock(one)[0]["loops"] > 0
