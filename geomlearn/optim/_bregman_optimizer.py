@@ -121,7 +121,7 @@ class BregmanOptimizer(Optimizer):
 
         Raises:
             RuntimeError: If a gradient is sparse, or is infinite or NaN (where that is known without waiting
-                for a device: not with capturable or differentiable). Nothing has then been changed.
+                for a device: not with capturable, differentiable or compiled). Nothing has then been changed.
             ValueError: If the function restart has no closure.
         """
         self._accelerator_graph_capture_health_check()
@@ -240,8 +240,8 @@ class BregmanOptimizer(Optimizer):
 
 
 def _in_tensors(group: dict[str, Any]) -> bool:
-    """Whether the scalars of a group are tensors, so that no step waits for a device or cuts a graph."""
-    return bool(group["capturable"] or group["differentiable"])
+    """Whether the scalars of a step are tensors, so that it waits for no device and cuts no graph."""
+    return bool(group["capturable"] or group["differentiable"] or torch.compiler.is_compiling())
 
 
 def _as_numbers(clock: Clock) -> Clock:

@@ -139,6 +139,11 @@ def test_continuous_looping_converges_even_without_restarts(
     assert least_count(name, family, count + 10, temporal_looping="continuous", restart=restart) <= count
 
 
+def test_published_looping_without_restarts_converges_nowhere() -> None:
+    assert least_count("P4", "exponential", 600, restart=None) == 10**9
+    assert least_count("P4", "polynomial", 600, restart=None) == 10**9
+
+
 def test_restarted_nesterov_needs_more_iterations() -> None:
     # P4, P5, P6 and P7 in 258, 33, 271 and 349 iterations, step tuned (O'Donoghue, Candès 2012)
     assert least_count("P4", "polynomial", 230) < 258
