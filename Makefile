@@ -53,7 +53,7 @@ docs: $(VENV)/.dev-installed
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 $(VENV)/.bench-installed: $(INPUTS) $(VENV)/.dev-installed
-	$(PIP_INSTALL) -e '.[bench,bench-lie,bench-integrators]'
+	$(PIP_INSTALL) -e '.[bench,bench-lie,bench-integrators,bench-optimizers]'
 	@touch $@
 
 bench: $(VENV)/.bench-installed

@@ -75,7 +75,7 @@ def refuse_infinite(optimizer: Optimizer, gradient: Tensor) -> None:
     Raises:
         RuntimeError: If an entry is not finite.
     """
-    if not bool(torch.isfinite(gradient).all()):
+    if gradient.numel() and not bool(torch.stack(torch.aminmax(gradient)).isfinite().all()):
         raise RuntimeError(infinite(optimizer))
 
 

@@ -38,10 +38,17 @@ class Motion(ABC):
 
 
 class RiemannianMotion(Motion):
-    """On a Riemannian manifold, by geodesics of a sphere and otherwise by the retraction of the manifold."""
+    """On a Riemannian manifold: by geodesics of a sphere, else by the retraction of the manifold.
 
-    def __init__(self, manifold: RiemannianManifold) -> None:
+    Args:
+        manifold: The manifold.
+        quick: Whether to take the cheapest retraction, x + v projected on a sphere and by QR to frames, and
+            to carry vectors by projection.
+    """
+
+    def __init__(self, manifold: RiemannianManifold, quick: bool = False) -> None:
         self.manifold = manifold
+        self.quick = quick
 
     def zero(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
@@ -54,6 +61,9 @@ class RiemannianMotion(Motion):
 
     def move(self, x: Tensor, step: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         M = self.manifold
+        if self.quick and isinstance(M, Sphere | Stiefel | Grassmann):
+            end = M.project(x + step) if isinstance(M, Sphere) else M.retract_qr(x, step)
+            return end, M.project_tangent(end, carried)
         if isinstance(M, Sphere):
             end = M.project(M.exp(x, step))
             return end, M.project_tangent(end, M.transport_along(x, step, carried))
@@ -93,9 +103,9 @@ class GroupMotion(Motion):
         return numbers.unsqueeze(-1)
 
 
-def motion_of(parameter: Tensor) -> Motion | None:
+def motion_of(parameter: Tensor, *, quick: bool = False) -> Motion | None:
     """Give the motion of a parameter on a manifold, None for other tensors."""
     if not isinstance(parameter, ManifoldParameter):
         return None
     manifold = parameter.manifold
-    return GroupMotion(manifold) if isinstance(manifold, LieGroup) else RiemannianMotion(manifold)
+    return GroupMotion(manifold) if isinstance(manifold, LieGroup) else RiemannianMotion(manifold, quick)

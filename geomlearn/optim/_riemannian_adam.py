@@ -103,7 +103,7 @@ class RiemannianAdam(RiemannianOptimizer):
         state["step"] += 1
         k = float(state["step"])
         beta1, beta2 = group["betas"]
-        mean = torch.lerp(state["exp_avg"], g, 1 - beta1)
+        mean = state["exp_avg"].lerp_(g, 1 - beta1)
         state["exp_avg_sq"].lerp_(squared, 1 - beta2)
         size = (state["exp_avg_sq"] / (1 - beta2**k)).sqrt() + group["eps"]
         step = mean * (-group["lr"] / (1 - beta1**k)) / motion.per_element(p, size)

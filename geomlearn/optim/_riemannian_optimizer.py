@@ -97,7 +97,7 @@ class RiemannianOptimizer(Optimizer):
             if p.grad is None:
                 continue
             refuse_sparse(self, p.grad)
-            motion = motion_of(p)
+            motion = motion_of(p, quick=True)
             if motion is None:
                 flat.append(p)
                 continue

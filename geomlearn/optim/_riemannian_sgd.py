@@ -21,7 +21,8 @@ class RiemannianSGD(RiemannianOptimizer):
 
         b ← μ b + (1 − τ) g,    x ← R_x(−lr b)   (along g + μ b with Nesterov's correction),
 
-    R the manifold's geodesic or retraction. Other parameters are stepped by ``torch.optim.SGD`` itself.
+    R the cheapest retraction: x + v brought back by normalising on spheres, by QR among frames. Other
+    parameters are stepped by ``torch.optim.SGD`` itself.
 
     Args:
         params: Parameters, named parameters or groups of them.
@@ -101,7 +102,7 @@ class RiemannianSGD(RiemannianOptimizer):
             p.copy_(motion.move(p, -lr * g, g)[0])
             return
         old = self.state[p].get(self.moment)
-        buffer = g.clone() if old is None else momentum * old + (1 - group["dampening"]) * g
+        buffer = g.clone() if old is None else old.mul_(momentum).add_(g, alpha=1 - group["dampening"])
         direction = g + momentum * buffer if group["nesterov"] else buffer
         end, self.state[p][self.moment] = motion.move(p, -lr * direction, buffer)
         p.copy_(end)
