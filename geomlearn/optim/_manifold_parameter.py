@@ -22,7 +22,7 @@ class ManifoldParameter(nn.Parameter):
 
     Args:
         manifold: A Riemannian manifold or a Lie group of ``lie``, products and powers of groups included.
-        value: Elements, shape (..., *element_shape), float32 or float64; they are copied.
+        value: Elements, shape ``(..., *element_shape)``, float32 or float64; they are copied.
         requires_grad: Whether it is trained.
 
     Raises:
