@@ -119,7 +119,7 @@ def _brockett() -> tuple[Any, Tensor, Callable[[Tensor], Tensor], float]:
         (_brockett, "exponential", 297),
         (_brockett, "polynomial", 493),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)).strip("_"),
 )
 def test_counts_on_manifolds(case: Any, family: Any, count: int) -> None:
     manifold, start, function, least = case()
