@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, overload
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.optimizer import ParamsT, StateDict
+from torch.optim.optimizer import ParamsT
 
 from ._bregman_core import Clock, Move, advance, start_clock
 from ._bregman_options import check_options
 from ._bregman_rule import DEFAULTS, BregmanRule, Scheme
-from ._checks import infinite, refuse_changed_shapes, refuse_sparse, still
-from ._motion import Motion, motion_of
+from ._checks import infinite, refuse_sparse
+from ._motion import Motion, motion_of, still
 from ._reductions import products
 from ._scalars import Scalar
+from ._tangent_optimizer import TangentOptimizer
 
 _CLOCK = Clock._fields
 
@@ -43,7 +43,7 @@ class _Work(NamedTuple):
     products: Tensor | list[float]
 
 
-class BregmanOptimizer(Optimizer):
+class BregmanOptimizer(TangentOptimizer):
     """Base of the Bregman optimizers; ``scheme`` says which of them.
 
     Each group has one clock, one restart and one set of counters, ``group["time"]``, ``group["steps"]``,
@@ -52,6 +52,7 @@ class BregmanOptimizer(Optimizer):
     """
 
     scheme: Scheme
+    moment = "velocity"
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         family = DEFAULTS.get(defaults["family"])
@@ -91,51 +92,14 @@ class BregmanOptimizer(Optimizer):
             for key, value in (*self.defaults.items(), *start_clock()._asdict().items()):
                 group.setdefault(key, value)
 
-    def load_state_dict(self, state_dict: StateDict) -> None:
-        """Take the state of another optimizer of this kind, to go on bit for bit.
-
-        Args:
-            state_dict: What ``state_dict`` returned.
-
-        Raises:
-            ValueError: If the groups differ in number or size, or a parameter has changed its shape; nothing
-                has then been loaded.
-        """
-        refuse_changed_shapes(self, state_dict, "velocity")
-        super().load_state_dict(state_dict)
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Make one step with the gradients that the parameters hold.
-
-        Args:
-            closure: Function that computes the gradients anew and returns the loss.
-
-        Returns:
-            The loss of the closure, if there is one.
-
-        Raises:
-            RuntimeError: If a gradient is sparse, or is infinite or NaN (where that is known without waiting
-                for a device: not with capturable, differentiable or compiled). Nothing has then been changed.
-            ValueError: If the function restart has no closure.
-        """
+    def _move_parameters(self, loss: float | Tensor | None) -> None:
         self._accelerator_graph_capture_health_check()
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             works = [work for group in self.param_groups if (work := self._gather(group)) is not None]
             decided = [(work, *self._decide(work, loss)) for work in works]
             for work, clock, move in decided:
                 self._move(work, move)
                 self._remember(work, clock)
-        return loss
 
     def _gather(self, group: dict[str, Any]) -> _Work | None:
         """Collect what has a gradient, and measure it."""
@@ -322,7 +286,7 @@ def _move_one(x: Tensor, g: Tensor, v: Tensor, move: Move) -> None:
         x.add_(v, alpha=move.h)
 
 
-def _move_out_of_place(optimizer: Optimizer, work: _Work, move: Move) -> None:
+def _move_out_of_place(optimizer: BregmanOptimizer, work: _Work, move: Move) -> None:
     """Leave a graph through which the step can be differentiated."""
     rows = zip(work.owners, work.parameters, work.gradients, work.velocities, strict=True)
     for owner, x, g, v in rows:

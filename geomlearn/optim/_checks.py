@@ -8,13 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ._motion import motion_of
-
-
-def still(parameter: Tensor) -> Tensor:
-    """Make the velocity of a parameter at rest, in its tangent space if it is on a manifold."""
-    motion = motion_of(parameter)
-    return torch.zeros_like(parameter) if motion is None else motion.zero(parameter)
+from ._motion import still
 
 
 def require(options: dict[str, Any], name: str, holds: bool, expected: str) -> None:

@@ -109,3 +109,9 @@ def motion_of(parameter: Tensor, *, quick: bool = False) -> Motion | None:
         return None
     manifold = parameter.manifold
     return GroupMotion(manifold) if isinstance(manifold, LieGroup) else RiemannianMotion(manifold, quick)
+
+
+def still(parameter: Tensor) -> Tensor:
+    """Make the velocity of a parameter at rest, in its tangent space if it is on a manifold."""
+    motion = motion_of(parameter)
+    return torch.zeros_like(parameter) if motion is None else motion.zero(parameter)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.optimizer import ParamsT, StateDict
+from torch.optim.optimizer import ParamsT
 
-from ._checks import refuse_changed_shapes, refuse_infinite, refuse_sparse
+from ._checks import refuse_infinite, refuse_sparse
 from ._motion import Motion, motion_of
+from ._tangent_optimizer import TangentOptimizer
 
 
-class RiemannianOptimizer(Optimizer):
+class RiemannianOptimizer(TangentOptimizer):
     """Base: parameters on manifolds are moved one by one, the others by torch's own function of lists."""
-
-    moment: str  # key of the state that is a tangent vector
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self._check(defaults)
@@ -44,42 +41,7 @@ class RiemannianOptimizer(Optimizer):
                 if key != "differentiable":  # torch puts that one into defaults, and it is no option here
                     group.setdefault(key, value)
 
-    def load_state_dict(self, state_dict: StateDict) -> None:
-        """Take the state of another optimizer of this kind, to go on bit for bit.
-
-        Args:
-            state_dict: What ``state_dict`` returned.
-
-        Raises:
-            ValueError: If the groups differ in number or size, or a parameter has changed its shape; nothing
-                has then been loaded.
-        """
-        refuse_changed_shapes(self, state_dict, self.moment)
-        super().load_state_dict(state_dict)
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Make one step with the gradients that the parameters hold.
-
-        Args:
-            closure: Function that computes the gradients anew and returns the loss.
-
-        Returns:
-            The loss of the closure, if there is one.
-
-        Raises:
-            RuntimeError: If a gradient is sparse, or that of a parameter on a manifold infinite or NaN.
-                Nothing has then been changed.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def _move_parameters(self, loss: float | Tensor | None) -> None:
         with torch.no_grad():
             groups = [(group, *self._split(group)) for group in self.param_groups]
             for group, flat, curved in groups:
@@ -87,7 +49,6 @@ class RiemannianOptimizer(Optimizer):
                     self._step_flat(group, flat)
                 for p, motion, g in curved:
                     self._step_curved(group, p, motion, g)
-        return loss
 
     def _split(self, group: dict[str, Any]) -> tuple[list[Tensor], list[tuple[Tensor, Motion, Tensor]]]:
         """Separate parameters of vector spaces from those on manifolds, with the gradients of these."""
