@@ -57,7 +57,8 @@ $(VENV)/.bench-installed: $(INPUTS) $(VENV)/.dev-installed
 	@touch $@
 
 bench: $(VENV)/.bench-installed
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@missed=0; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || missed=1; done; \
+		exit $$missed
 
 clean:
 	rm -rf docs/_build docs/auto_examples docs/gen_modules build dist *.egg-info

@@ -60,9 +60,15 @@ def parse(expression: Expression, name: str = "expression") -> sympy.Expr:
     if not isinstance(expression, (str, Real)):
         raise ValueError(
             f"{name}: expected text, a sympy expression or a number, got {type(expression).__name__} "
-            f"{expression!r}"
+            f"{expression!r}{_FOR_FUNCTIONS if callable(expression) else ''}"
         )
     return _checked(_read(str(expression), name), name)
+
+
+_FOR_FUNCTIONS = (
+    "; modules and functions, of torch or njit, are taken by MechanicalSystem (potential=, force=), "
+    "ModuleHamiltonian, SeparableModules and ModuleField"
+)
 
 
 def _read(text: str, name: str) -> sympy.Expr:

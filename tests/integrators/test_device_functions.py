@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +20,7 @@ from integrators.kernels._flatten import arguments, function_text
 from lie import SE3, SO3, LieGroup, UnitQuaternion, device
 
 from ..lie import reference
+from ._cuda import run
 
 Function = Callable[..., Any]
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -229,17 +227,6 @@ g = SE3.exp(xi)
 expected = quaternion.rotate(quaternion.exp(xi[:, 3:]), SE3.act(g, points))
 assert np.abs(moved - expected.numpy()).max() <= 2e-6
 """
-
-
-def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 def test_in_a_simulated_cuda_kernel() -> None:

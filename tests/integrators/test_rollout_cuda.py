@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from integrators import SRKN6, Hamiltonian, rollout
+
+from ._cuda import run
 
 pytest.importorskip("numba_cuda", reason="this machine has no numba-cuda; install the extra cuda")
 
@@ -87,17 +86,6 @@ for name, flow in FLOWS.items():
         print(f"== {name} {dtype}")
         print(text)
 """
-
-
-def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
 
 
 def test_simulated_rollouts_equal_those_in_torch() -> None:

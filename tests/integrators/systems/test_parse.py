@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy
+import torch
 
 from integrators import Hamiltonian
 from integrators.systems._parse import parse
@@ -55,6 +56,7 @@ def test_text_means_what_it_says(text, expected) -> None:
         ("p + sqrt(-1)*q", "real numbers, got I"),
         ("p + log(-2)", "real numbers, got I"),
         (None, "expected text, a sympy expression or a number, got NoneType"),
+        (torch.nn.Linear(2, 1), "modules and functions, of torch or njit, are taken by MechanicalSystem"),
         (["p"], "expected text, a sympy expression or a number, got list"),
         (sympy.Eq(X, Y), "expected text, a sympy expression or a number, got Equality"),
         (sympy.Function("q")(Q), r"q\(q\) is a function without a formula; replace it by a symbol"),
