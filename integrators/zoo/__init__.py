@@ -10,12 +10,14 @@ from ._charged import charged_particle
 from ._kepler import kepler
 from ._orbits import figure_eight, outer_solar_system
 from ._oscillators import harmonic, pendulum, spring_chain
+from ._pendulum_chain import PendulumChain
 from ._pendulums import double_pendulum, n_pendulum
 from ._populations import lotka_volterra
 from ._problem import Problem
 from ._rigid import free_rigid_body, heavy_top, quadrotor, quadrotor_integrator
 
 __all__ = [
+    "PendulumChain",
     "Problem",
     "charged_particle",
     "double_pendulum",
