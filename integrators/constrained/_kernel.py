@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,33 +14,54 @@ from ..kernels import Rows, emit_linear_solve
 from ..systems import ConstrainedSystem
 
 
+class Coefficients(NamedTuple):
+    """What stays the same along a trajectory.
+
+    Attributes:
+        step: Length of a step.
+        fade: Factor of the momenta for friction over half a step, or ``None``.
+        gain: Generalised forces per input ``(d, m)``, or ``None``.
+    """
+
+    step: float | Tensor
+    fade: Tensor | None
+    gain: Tensor | None
+
+
+def detached(step: float | Tensor) -> float | Tensor:
+    """A step without its derivatives.
+
+    Args:
+        step: A number or a tensor.
+
+    Returns:
+        The same number.
+    """
+    return step.detach() if isinstance(step, Tensor) else step
+
+
 class RattleCode:
     """Writes one step."""
 
     def __init__(
-        self,
-        system: ConstrainedSystem,
-        code: StepCode,
-        h: float,
-        fade: float,
-        gain: Tensor | None,
-        iterations: int,
+        self, system: ConstrainedSystem, code: StepCode, coefficients: Coefficients, iterations: int
     ) -> None:
         """Reserve rows and parameters.
 
         Args:
             system: The system.
             code: The kernel under construction.
-            h: Step.
-            fade: Factor of the momenta for friction over half a step.
-            gain: Generalised forces per input, or ``None``.
+            coefficients: What stays the same from step to step.
             iterations: Largest number of Newton steps.
         """
         b = self.builder = code.builder
+        step, fade, gain = coefficients
         self.system, self.code, self.gain, self.iterations = system, code, gain, iterations
         d, m = system.degrees, len(system.constraint_names)
         self.d, self.m = d, m
-        place = b.parameter(torch.tensor([h, 0.5 * h, fade], dtype=torch.float64))
+        factor = 1.0 if fade is None else float(fade.detach())
+        h = float(detached(step))
+        place = b.parameter(torch.tensor([h, 0.5 * h, factor], dtype=torch.float64))
         self.h, self.half, self.fade = (b.number(place + k) for k in range(3))
         self.gain_place = 0 if gain is None else b.parameter(gain)
         self.q, self.p = code.state[:d], code.state[d:]
@@ -187,22 +209,3 @@ class RattleCode:
     def _dot(self, rows: Rows, pattern: list[list[bool]], j: int, vector: Rows) -> str:
         terms = [f"@{rows[j * self.d + k]} * @{vector[k]}" for k in range(self.d) if pattern[j][k]]
         return " + ".join(terms) or "0.0"
-
-
-def emit_residual(system: ConstrainedSystem, code: StepCode, targets: list[str]) -> None:
-    """Write the constraints and their rates.
-
-    Args:
-        system: The system.
-        code: The kernel under construction.
-        targets: One statement per constraint, then one per rate, ``{}`` standing for the value.
-    """
-    b, d, m = code.builder, system.degrees, len(system.constraint_names)
-    q, p = code.state[:d], code.state[d:]
-    slope, v = b.rows(m * d), b.rows(d)
-    system.emit_constraint(b, code.offset, q, targets[:m])
-    system.emit_constraint_jacobian(b, code.offset, q, [f"@{row} = {{}}" for row in slope])
-    system.emit_velocity(b, code.offset, p, [f"@{row} = {{}}" for row in v])
-    for j, target in enumerate(targets[m:]):
-        rate = " + ".join(f"@{slope[j * d + k]} * @{v[k]}" for k in range(d))
-        b.lanes(target.format(f"({rate})"), join=True)

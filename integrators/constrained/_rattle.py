@@ -14,7 +14,7 @@ from .._method import StepCode, SystemMethod
 from .._status import Status, report
 from ..kernels import KernelBuilder, Rows
 from ..systems import ConstrainedSystem
-from ._kernel import RattleCode, emit_residual
+from ._kernel import Coefficients, RattleCode, detached
 
 ITERATIONS = 50
 
@@ -33,18 +33,6 @@ class RattleCarry(NamedTuple):
     force: Tensor
 
 
-class Coefficients(NamedTuple):
-    """What stays the same along a trajectory.
-
-    Attributes:
-        fade: Factor of the momenta for friction over half a step, or ``None``.
-        gain: Generalised forces per input ``(d, m)``, or ``None``.
-    """
-
-    fade: Tensor | None
-    gain: Tensor | None
-
-
 class Rattle(SystemMethod):
     """RATTLE: kick, drift onto the constraints, kick, project momenta; order 2, symplectic, symmetric.
 
@@ -56,7 +44,8 @@ class Rattle(SystemMethod):
     the free flight ``h M^-1 p`` leaves the surroundings of the constraints, for a pendulum from about one
     radian a step.
 
-    Linear friction ``p' = -b p`` acts by its exact factor, inputs by kicks; both keep the constraints.
+    Linear friction ``p' = -b p`` acts by its exact factor, inputs by kicks; both keep the constraints. A
+    step can be learned: it is ``h`` times a trained number ``stretch``, of either sign.
 
     Source: Andersen, J. Comput. Phys. 52 (1983) 24; Leimkuhler, Skeel, J. Comput. Phys. 112 (1994) 117;
     Hairer, Lubich, Wanner, Geometric Numerical Integration, 2nd ed. 2006, VII.1.4.
@@ -77,6 +66,7 @@ class Rattle(SystemMethod):
     projects: ClassVar[bool] = True
     system: ConstrainedSystem
     friction: Tensor
+    stretch: Tensor | None
 
     def __init__(
         self,
@@ -84,6 +74,7 @@ class Rattle(SystemMethod):
         h: float,
         friction: float | Tensor = 0.0,
         input_gain: Tensor | None = None,
+        stretch: nn.Parameter | None = None,
     ) -> None:
         """Bind.
 
@@ -92,9 +83,10 @@ class Rattle(SystemMethod):
             h: Step; negative steps go back in time.
             friction: Rate ``b`` of ``p' = -b p``; an ``nn.Parameter`` is trained with the rest of a model.
             input_gain: Constant generalised forces per input ``(d, m)``; None for no inputs.
+            stretch: Factor of the step ``()`` that is trained with the rest of a model; None for one.
 
         Raises:
-            ValueError: If friction is no number or the gain has the wrong shape.
+            ValueError: If friction or stretch is no number, stretch is zero, or the gain has the wrong shape.
         """
         super().__init__(system, h)
         rate = (
@@ -103,6 +95,9 @@ class Rattle(SystemMethod):
         if rate.numel() != 1 or not math.isfinite(float(rate.detach())):
             raise ValueError(f"friction: expected one finite number, got {friction}")
         _register(self, "friction", rate)
+        if stretch is not None and (stretch.ndim or not 0 < abs(float(stretch.detach())) < math.inf):
+            raise ValueError(f"stretch: expected one finite number that is not zero, got {stretch}")
+        _register(self, "stretch", stretch)
         self.damped = isinstance(rate, nn.Parameter) or float(rate) != 0
         if input_gain is not None and (input_gain.ndim != 2 or input_gain.shape[0] != system.degrees):
             raise ValueError(
@@ -112,11 +107,21 @@ class Rattle(SystemMethod):
         self.control_size = 0 if input_gain is None else input_gain.shape[1]
         self.symplectic = self.projects and not self.damped
         self.symmetric, self.reversible = self.projects, self.symplectic
-        self.observables = system.observables | {"constraint": 2 * len(system.constraint_names)}
 
-    def constraint(self, x: Tensor) -> Tensor:
-        """Compute ``g(q)`` and ``G M^-1 p`` of states, zero on the manifold, shape ``(..., 2 m)``."""
-        return self.system.residual(x)
+    @property
+    def length(self) -> float | Tensor:
+        """Length of a step, ``h`` times ``stretch``, differentiably."""
+        return self.h if self.stretch is None else self.h * self.stretch
+
+    @property
+    def _size(self) -> float | Tensor:
+        step = self.length
+        return step.abs() if isinstance(step, Tensor) else abs(step)
+
+    @property
+    def duration(self) -> float:
+        """Time that passes in a step."""
+        return float(detached(self.length))
 
     def check_inputs(self, x: Tensor, control: Tensor | None = None) -> None:
         """Refuse states that are off the constraints, beside wrong shapes and dtypes.
@@ -147,7 +152,7 @@ class Rattle(SystemMethod):
         q, p = x[..., : self.system.degrees], x[..., self.system.degrees :]
         slope, v = self.system.constraint_jacobian(q), self.system.velocity(p)
         size = apply(slope.abs(), q.abs())
-        rate = apply(slope.abs(), v.abs()) + size / abs(self.h)
+        rate = apply(slope.abs(), v.abs()) + size / self._size
         sizes = torch.cat((size, rate), -1)
         return self.system.residual(x).abs() / torch.where(sizes > 0, sizes, 1.0)
 
@@ -156,9 +161,9 @@ class Rattle(SystemMethod):
         return self._relative_residual(self(x, control)).amax(-1)
 
     def constants(self) -> Coefficients:
-        """Compute the factor for friction."""
-        fade = torch.exp(-0.5 * self.h * self.friction) if self.damped else None
-        return Coefficients(fade, self.input_gain)
+        """Compute the length of the step and the factor for friction."""
+        fade = torch.exp(-0.5 * self.length * self.friction) if self.damped else None
+        return Coefficients(self.length, fade, self.input_gain)
 
     def prepare(self, controls: Tensor | None, constants: Coefficients) -> Tensor | None:
         """Generalised forces ``(..., d)`` of inputs."""
@@ -184,10 +189,10 @@ class Rattle(SystemMethod):
     ) -> tuple[RattleCarry, Tensor]:
         """Solve one step, with a status per trajectory in place of an error."""
         q, p, force = carry
-        half, fade = 0.5 * self.h, constants.fade
+        half, fade = 0.5 * constants.step, constants.fade
         p = p if fade is None else fade * p
         p = p + half * (force if control is None else force + control)
-        q, pull, status = self._drift(q, p)
+        q, pull, status = self._drift(q, p, constants.step)
         p = p - pull
         force = self.system.force(q)
         p = p + half * (force if control is None else force + control)
@@ -198,9 +203,9 @@ class Rattle(SystemMethod):
         status = torch.where(finite, status, status.clamp(min=int(Status.NON_FINITE)))
         return RattleCarry(q, p, force), status
 
-    def _drift(self, q: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _drift(self, q: Tensor, p: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Positions on the constraints after a step, the impulse of the constraints, and codes of status."""
-        h, system = self.h, self.system
+        system = self.system
         free = q + h * system.velocity(p)
         slope = system.constraint_jacobian(q)
         reaction = system.velocity(slope)
@@ -215,7 +220,7 @@ class Rattle(SystemMethod):
             return multiplier + solve(matrix(multiplier), system.constraint(end(multiplier)))
 
         scale, reach = q.detach().abs().amax(-1), (free - q).detach().abs().amax(-1)
-        weight = h * reaction.detach().abs().sum(-2).amax(-1)
+        weight = detached(h) * reaction.detach().abs().sum(-2).amax(-1)
         multiplier, status = iterate(
             newton, torch.zeros_like(slope[..., 0]), scale, weight, ITERATIONS, reach=reach
         )
@@ -283,15 +288,7 @@ class Rattle(SystemMethod):
 
     def emit_step(self, code: StepCode) -> None:
         """Write one step."""
-        factor = 1.0 if not self.damped else float(torch.exp(-0.5 * self.h * self.friction.detach()))
-        RattleCode(self.system, code, self.h, factor, self.input_gain, ITERATIONS).emit(self.projects)
-
-    def emit_observable(self, code: StepCode, name: str, targets: list[str]) -> None:
-        """Write an observed quantity, also the constraints and their rates."""
-        if name == "constraint":
-            emit_residual(self.system, code, targets)
-        else:
-            super().emit_observable(code, name, targets)
+        RattleCode(self.system, code, self.constants(), ITERATIONS).emit(self.projects)
 
 
 class Shake(Rattle):

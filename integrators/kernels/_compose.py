@@ -76,14 +76,14 @@ def compose_programs(
     b.line(parts[0].call("start"))
     b.section("step")
     b.lanes(*[f"@{row} = @{k}" for k, row in enumerate(saved)])
-    before = parts[0]
-    for k, run in enumerate(_runs(parts)):
+    runs = _runs(parts)
+    around = len(runs) == 1 and not closed and _hands_over(runs[0])
+    for k, run in enumerate(runs):
         if k and not run[0].stage.joined:
-            _hand_over(b, before, run[0])
-        _write_run(b, run, control, verdict)
-        before = run[-1]
-    if not closed:
-        _hand_over(b, before, parts[0])
+            _hand_over(b, runs[k - 1][-1], run[0])
+        _write_run(b, run, control, verdict, around)
+    if not closed and not around:
+        _hand_over(b, parts[-1], parts[0])
     if checked:
         _write_codes(b, saved)
     b.section("finish")
@@ -140,20 +140,31 @@ def _key(texts: Sequence[str]) -> str:
 
 
 def _runs(parts: Sequence[_Part]) -> list[list[_Part]]:
-    """Successive parts of one kind that hand on their carries."""
+    """Successive parts of one kind that all hand on their carries, or all their states."""
     runs: list[list[_Part]] = []
     for part in parts:
-        last = runs[-1][-1] if runs else None
-        same = last is not None and last.key == part.key and part.stage.joined
-        if same and last is not None and last.stage.takes_control == part.stage.takes_control:
+        if runs and _continues(runs[-1], part):
             runs[-1].append(part)
         else:
             runs.append([part])
     return runs
 
 
-def _write_run(b: KernelBuilder, run: list[_Part], control: Rows, verdict: int | None) -> None:
-    """Steps of one kind, in a loop where there are several."""
+def _continues(run: list[_Part], part: _Part) -> bool:
+    last = run[-1]
+    same = last.key == part.key and last.stage.takes_control == part.stage.takes_control
+    return same and (len(run) == 1 or part.stage.joined == last.stage.joined)
+
+
+def _hands_over(run: list[_Part]) -> bool:
+    """Whether the steps of a run hand on their states, and not their carries as they are."""
+    return len(run) > 1 and not run[1].stage.joined
+
+
+def _write_run(
+    b: KernelBuilder, run: list[_Part], control: Rows, verdict: int | None, around: bool = False
+) -> None:
+    """Steps of one kind, in a loop where there are several; ``around``: the last hands over to the first."""
     part = run[0]
     program = part.stage.program
     if part.stage.takes_control:
@@ -161,9 +172,15 @@ def _write_run(b: KernelBuilder, run: list[_Part], control: Rows, verdict: int |
     if len(run) == 1:
         _write_step(b, part, "", verdict)
         return
-    width = program.builder.parameter_count
-    with b.loop(f"for stage in range({len(run)}):"):
-        _write_step(b, part, f"{part.offset} + stage * {width}", verdict)
+    count, width = len(run), program.builder.parameter_count
+    here = f"{part.offset} + stage * {width}"
+    with b.loop(f"for stage in range({count}):"):
+        _write_step(b, part, here, verdict)
+        if around:
+            _hand_over(b, part, part, here, f"{part.offset} + (stage + 1) % {count} * {width}")
+        elif _hands_over(run):
+            with b.loop(f"if stage < {count - 1}:"):
+                _hand_over(b, part, part, here, f"{here} + {width}")
 
 
 def _write_step(b: KernelBuilder, part: _Part, offset: str, verdict: int | None) -> None:
@@ -188,13 +205,13 @@ def _write_codes(b: KernelBuilder, saved: Rows) -> None:
         b.line("worst = max(worst, code[l])")
 
 
-def _hand_over(b: KernelBuilder, before: _Part, after: _Part) -> None:
-    """Read the state out of one carry and build the next from it."""
-    b.line(before.call("finish"))
+def _hand_over(b: KernelBuilder, before: _Part, after: _Part, here: str = "", there: str = "") -> None:
+    """Read the state out of one carry and build the next from it; the places are those of their numbers."""
+    b.line(before.call("finish", here))
     source, target = before.stage.program.state_row, after.stage.program.state_row
     order = range(before.stage.program.state_size)
     steps = list(order) if target < source else list(reversed(order))
     if source != target:
         for k in steps:
             b.lanes(f"@{target + k} = @{source + k}", join=True)
-    b.line(after.call("start"))
+    b.line(after.call("start", there))

@@ -107,8 +107,10 @@ class ConstrainedMechanicalSystem(ConstrainedSystem):
         return self.system.energy(x)
 
     def invariant(self, name: str, x: Tensor) -> Tensor:
-        """Compute a conserved quantity of states by name."""
-        return self.system.invariant(name, x)
+        """Compute a conserved quantity of states by name; ``constraint`` is ``residual``."""
+        if name in self.system.observables:
+            return self.system.invariant(name, x)
+        return super().invariant(name, x)
 
     def force(self, q: Tensor) -> Tensor:
         """Compute ``-dV/dq`` at positions ``(..., d)``."""
@@ -153,8 +155,11 @@ class ConstrainedMechanicalSystem(ConstrainedSystem):
     def emit_observable(
         self, builder: KernelBuilder, name: str, offset: int, x: Rows, targets: list[str]
     ) -> None:
-        """Write the energy or an invariant: one statement per component, ``{}`` for its value."""
-        self.system.emit_observable(builder, name, offset, x, targets)
+        """Write an observed quantity: one statement per component, ``{}`` for its value."""
+        if name in self.system.observables:
+            self.system.emit_observable(builder, name, offset, x, targets)
+        else:
+            super().emit_observable(builder, name, offset, x, targets)
 
     def emit_constraint(self, builder: KernelBuilder, offset: int, q: Rows, targets: list[str]) -> None:
         """Write ``g``: one statement per constraint, ``{}`` standing for its value."""

@@ -36,6 +36,15 @@ class ConstrainedSystem(System):
     has_energy = True
 
     @property
+    def observables(self) -> dict[str, int]:
+        """Names of the residuals ``constraint``, the energy and the invariants, with their components."""
+        return {"constraint": 2 * len(self.constraint_names)} | super().observables
+
+    def invariant(self, name: str, x: Tensor) -> Tensor:
+        """Compute a conserved quantity of states by name; ``constraint`` is ``residual``."""
+        return self.residual(x) if name == "constraint" else super().invariant(name, x)
+
+    @property
     @abstractmethod
     def inverse_mass(self) -> Tensor:
         """``M^-1``, shape ``(d, d)``."""
@@ -186,3 +195,19 @@ class ConstrainedSystem(System):
     ) -> None:
         """Write ``dg/dq`` row by row: one statement for each of ``m * d`` entries, ``{}`` for its value."""
         raise TypeError(f"{type(self).__name__} has no compiled constraints")
+
+    def emit_observable(
+        self, builder: KernelBuilder, name: str, offset: int, x: Rows, targets: list[str]
+    ) -> None:
+        """Write the residuals of the constraints: one statement per component, ``{}`` for its value."""
+        if name != "constraint":
+            super().emit_observable(builder, name, offset, x, targets)
+            return
+        d, m = self.degrees, len(self.constraint_names)
+        slope, v = builder.rows(m * d), builder.rows(d)
+        self.emit_constraint(builder, offset, x[:d], targets[:m])
+        self.emit_constraint_jacobian(builder, offset, x[:d], [f"@{row} = {{}}" for row in slope])
+        self.emit_velocity(builder, offset, x[d : 2 * d], [f"@{row} = {{}}" for row in v])
+        for j, target in enumerate(targets[m:]):
+            rate = " + ".join(f"@{slope[j * d + k]} * @{v[k]}" for k in range(d))
+            builder.lanes(target.format(f"({rate})"), join=True)

@@ -70,7 +70,10 @@ class SymbolicSystem(System):
         self, builder: KernelBuilder, name: str, offset: int, x: Rows, targets: list[str]
     ) -> None:
         """Write the energy or an invariant: one statement per component, ``{}`` for its value."""
-        self._observables[name].emit(builder, x, offset, targets)
+        if name in self._observables:
+            self._observables[name].emit(builder, x, offset, targets)
+        else:
+            super().emit_observable(builder, name, offset, x, targets)
 
 
 def parse_invariants(
