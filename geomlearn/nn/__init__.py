@@ -8,18 +8,44 @@ from ._matrices import LearnedDamping, LearnedMatrix
 from ._matrix_fields import NeuralDamping, NeuralGain
 from ._mlp import MLP
 from ._potential import NeuralPotential
+from ._symplectic import (
+    ActivationShear,
+    ExtendedLinear,
+    GradientShear,
+    HenonLayer,
+    HenonMap,
+    HenonNet,
+    LinearShear,
+    RidgeLayer,
+    RidgeSymplectic,
+    SymplecticFlow,
+    SymplecticLayer,
+    SympNet,
+)
 
 __all__ = [
     "MLP",
+    "ActivationShear",
     "DirectFlow",
+    "ExtendedLinear",
     "GaugeWarning",
+    "GradientShear",
+    "HenonLayer",
+    "HenonMap",
+    "HenonNet",
     "LearnedDamping",
     "LearnedMass",
     "LearnedMatrix",
     "LieFVIN",
+    "LinearShear",
     "LogCholeskyInertia",
     "NeuralDamping",
     "NeuralGain",
     "NeuralPotential",
     "RealisableInertia",
+    "RidgeLayer",
+    "RidgeSymplectic",
+    "SympNet",
+    "SymplecticFlow",
+    "SymplecticLayer",
 ]
