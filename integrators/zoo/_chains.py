@@ -31,15 +31,36 @@ def henon_heiles() -> Problem[Hamiltonian]:
     )
 
 
-def fput(n: int = 32, beta: float = 0.3) -> Problem[Hamiltonian]:
-    """Fermi, Pasta, Ulam and Tsingou's chain with cubic forces between walls.
+def quartic() -> Problem[Hamiltonian]:
+    """A particle in the plane in the potential ``|q|^4 / 4``.
 
-    ``H = sum p_j^2 / 2 + sum (d_j^2 / 2 + beta d_j^4 / 4)``, ``d_j = q_(j+1) - q_j``, ``q_0 = q_(n+1) = 0``.
-    Starts at rest in the lowest mode, ``q_j = 4 sqrt(2 / (n + 1)) sin(pi j / (n + 1))``.
+    Returns:
+        The problem, dimensionless; the angular momentum is kept beside the energy.
+    """
+    return Problem(
+        "quartic",
+        Hamiltonian(
+            "(p1**2 + p2**2)/2 + (q1**2 + q2**2)**2/4", invariants={"angular_momentum": "q1*p2 - q2*p1"}
+        ),
+        state(0.8, -0.3, 0.2, 0.7),
+        duration=100.0,
+        units=_ONE,
+        source="White et al., arXiv:2410.23667 (2024), published code",
+        accuracy=1e-10,
+    )
+
+
+def fput(n: int = 32, beta: float = 0.3, alpha: float = 0.0) -> Problem[Hamiltonian]:
+    """Fermi, Pasta, Ulam and Tsingou's chain with quadratic and cubic forces between walls.
+
+    ``H = sum p_j^2 / 2 + sum (d_j^2 / 2 + alpha d_j^3 / 3 + beta d_j^4 / 4)``, ``d_j = q_(j+1) - q_j``,
+    ``q_0 = q_(n+1) = 0``. Starts at rest in the lowest mode, ``q_j = 4 sqrt(2 / (n + 1)) sin(pi j / (n +
+    1))``. The masses are 1, so that momenta are velocities.
 
     Args:
         n: Number of particles.
-        beta: Strength of the nonlinearity.
+        beta: Strength of the cubic force.
+        alpha: Strength of the quadratic force; a spring has a second rest length where ``alpha^2 > 4 beta``.
 
     Returns:
         The problem; dimensionless.
@@ -50,18 +71,20 @@ def fput(n: int = 32, beta: float = 0.3) -> Problem[Hamiltonian]:
     if n < 1:
         raise ValueError(f"n: expected at least 1 particle, got {n}")
     names = ["0", *(f"q{j}" for j in range(1, n + 1)), "0"]
-    springs = " + ".join(f"({b} - {a})**2/2 + beta*({b} - {a})**4/4" for a, b in pairwise(names))
+    bend = "({b} - {a})**2/2 + beta*({b} - {a})**4/4" + (" + alpha*({b} - {a})**3/3" if alpha else "")
+    springs = " + ".join(bend.format(a=a, b=b) for a, b in pairwise(names))
+    values = {"beta": beta} | ({"alpha": alpha} if alpha else {})
     kinetic = " + ".join(f"p{j}**2" for j in range(1, n + 1))
     number = torch.arange(1, n + 1, dtype=torch.float64)
     mode = 4 * math.sqrt(2 / (n + 1)) * torch.sin(math.pi * number / (n + 1))
     return Problem(
         "Fermi-Pasta-Ulam-Tsingou",
-        Hamiltonian(f"({kinetic})/2 + {springs}", {"beta": beta}),
+        Hamiltonian(f"({kinetic})/2 + {springs}", values),
         torch.cat((mode, torch.zeros_like(mode))),
         duration=1000.0,
         units=_ONE,
         source="Fermi, Pasta, Ulam, Tsingou, Studies of Nonlinear Problems, Los Alamos 1940 (1955)",
-        parameters={"beta": beta},
+        parameters=values,
         accuracy=1e-9,
     )
 

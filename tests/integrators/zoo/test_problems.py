@@ -25,10 +25,14 @@ CLOSED: dict[str, Callable[[], zoo.Problem[Any]]] = {
 OPEN: dict[str, Callable[[], zoo.Problem[Any]]] = {
     "henon_heiles": zoo.henon_heiles,
     "fput": lambda: zoo.fput(4),
+    "alpha_fput": lambda: zoo.fput(3, beta=0.5, alpha=0.4),
+    "quartic": zoo.quartic,
     "toda": lambda: zoo.toda(4),
     "double_pendulum": lambda: zoo.double_pendulum(gravity=1.0),
     "n_pendulum": zoo.n_pendulum,
     "lotka_volterra": zoo.lotka_volterra,
+    "coupled_oscillators": zoo.coupled_oscillators,
+    "gyrating_particle": zoo.gyrating_particle,
     "figure_eight": zoo.figure_eight,
     "outer_solar_system": outer_solar_system,
 }
@@ -72,7 +76,7 @@ def test_closed_forms_agree_with_dop853_forwards_and_backwards(name: str) -> Non
         torch.testing.assert_close(problem.reference(7 * problem.period), problem.start, rtol=0, atol=5e-14)
 
 
-@pytest.mark.parametrize("name", ["henon_heiles", "fput", "toda", "figure_eight"])
+@pytest.mark.parametrize("name", ["henon_heiles", "fput", "alpha_fput", "quartic", "toda", "figure_eight"])
 def test_integrated_references_agree_with_an_independent_method(name: str) -> None:
     problem = OPEN[name]()
     flow, x = SofroniouSpaletta10(problem.system, 0.05, compensated=True), problem.start
@@ -86,6 +90,14 @@ def test_published_energies() -> None:
     assert float(henon.system.energy(henon.start)) == pytest.approx(0.08196666666666667, rel=1e-15)
     chain = zoo.fput()
     assert float(chain.system.energy(chain.start)) == pytest.approx(0.07252081463347096, rel=1e-14)
+
+
+def test_quadratic_forces_of_a_chain_are_those_of_the_lattice() -> None:
+    problem = zoo.fput(3, beta=0.5, alpha=0.4)
+    q = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64)
+    gaps = torch.diff(torch.nn.functional.pad(q, (1, 1)))
+    tension = gaps + 0.4 * gaps**2 + 0.5 * gaps**3
+    torch.testing.assert_close(problem.system.force(q), tension.diff(), rtol=0, atol=1e-15)
 
 
 def test_the_figure_eight_closes() -> None:
