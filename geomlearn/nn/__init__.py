@@ -1,6 +1,7 @@
 """Networks that are flow maps, and the learned parts they are made of."""
 
 from ._direct import DirectFlow
+from ._gyroceptron import CircleAction, Gyroceptron, Resonance, ResonanceWarning, TwistLayer
 from ._inertia import LogCholeskyInertia, RealisableInertia
 from ._liefvin import GaugeWarning, LieFVIN
 from ._mass import LearnedMass
@@ -26,10 +27,12 @@ from ._symplectic import (
 __all__ = [
     "MLP",
     "ActivationShear",
+    "CircleAction",
     "DirectFlow",
     "ExtendedLinear",
     "GaugeWarning",
     "GradientShear",
+    "Gyroceptron",
     "HenonLayer",
     "HenonMap",
     "HenonNet",
@@ -43,9 +46,12 @@ __all__ = [
     "NeuralGain",
     "NeuralPotential",
     "RealisableInertia",
+    "Resonance",
+    "ResonanceWarning",
     "RidgeLayer",
     "RidgeSymplectic",
     "SympNet",
     "SymplecticFlow",
     "SymplecticLayer",
+    "TwistLayer",
 ]
