@@ -12,15 +12,19 @@ from torch import Tensor, nn
 from integrators import FlowMap, StateSpace
 from lie import SO3
 
+from ._increments import increment_weights, relative_increment_error
+
 __all__ = [
     "PositionOnlyFlow",
     "PositionOnlyLoss",
     "ResidualLoss",
     "VelocityPositionLoss",
     "geodesic_loss",
+    "increment_weights",
     "loss_terms",
     "noise_weights",
     "position_only_loss",
+    "relative_increment_error",
     "velocity_position_loss",
     "velocity_position_residual",
 ]

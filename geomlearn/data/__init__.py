@@ -9,6 +9,7 @@ from ._planar_pendulum import planar_pendulum_recordings, planar_pendulum_window
 from ._recording import Recording, windows
 from ._resample import estimate_velocities, resample
 from ._rotations import random_rotations
+from ._solved import solved_windows
 from ._windows import Windows
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "rigid_body_parameters",
     "save_recordings",
     "simulate",
+    "solved_windows",
     "spherical_pendulum_xml",
     "windows",
 ]

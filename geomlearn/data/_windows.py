@@ -304,6 +304,41 @@ class Windows:
             torch.cat(labels),
         )
 
+    @staticmethod
+    def from_pairs(
+        before: Tensor, after: Tensor, h: float, space: StateSpace, controls: Tensor | None = None
+    ) -> Windows:
+        """Take states and those one step later as windows of two samples.
+
+        Args:
+            before: States ``(N, n)``.
+            after: The states ``(N, n)`` a time ``h`` later.
+            h: That time.
+            space: Layout of the states, such as ``model.space``.
+            controls: Controls ``(N, m)`` held in between, or ``None``.
+
+        Returns:
+            Windows with states ``(N, 2, n)``.
+
+        Raises:
+            ValueError: If the shapes differ or do not fit the layout.
+
+        Example:
+            >>> import torch
+            >>> from integrators import StateSpace, vector
+            >>> z = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+            >>> later = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+            >>> Windows.from_pairs(z, later, 1.57, StateSpace(vector("q", 1), vector("p", 1))).states.shape
+            torch.Size([2, 2, 2])
+        """
+        if before.ndim != 2 or before.shape != after.shape:
+            raise ValueError(
+                f"before, after: expected two tensors (N, {space.size}), got {tuple(before.shape)} and"
+                f" {tuple(after.shape)}"
+            )
+        held = None if controls is None else controls.unsqueeze(-2)
+        return Windows(torch.stack((before, after), -2), held, h, space)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the windows to an HDF5 file, with layout and units as attributes.
 

@@ -24,6 +24,8 @@ from ._schedule import LearningRate, Schedule
 from ._settings import settings_of
 from ._step import Loss
 
+_UNTIL_CONVERGED = 500  # steps of Levenberg-Marquardt where no number is given
+
 
 def fit(
     model: nn.Module,
@@ -40,6 +42,7 @@ def fit(
     schedule: str | Schedule | None = "auto",
     gradient_clip: float | None = None,
     patience: int | None = None,
+    stop_at: float | None = None,
     validate_every: int | None = None,
     restore_best: bool = True,
     checkpoint_dir: str | os.PathLike[str] | None = None,
@@ -69,12 +72,15 @@ def fit(
         lr: Learning rate of a named optimizer.
         weight_decay: Weight decay of a named optimizer.
         steps: Number of optimizer steps of the whole run, or
-        epochs: number of passes over the windows; one of the two.
+        epochs: number of passes over the windows; one of the two. Levenberg-Marquardt may be given neither:
+            it then goes on until it has converged, for 500 steps at most.
         batch_size: Windows per batch; all of them by default.
         schedule: ``"cosine"`` to zero over the run, ``None``, or a function ``(step, total) -> factor``;
             ``"auto"`` is ``None`` for Levenberg-Marquardt and ``"cosine"`` for all others.
         gradient_clip: Largest allowed gradient norm.
         patience: Stop after so many validations without improvement.
+        stop_at: Stop as soon as the validation loss, or without validation that of a step, is no larger; to
+            compare models at equal loss.
         validate_every: Steps between validations; by default an epoch, and at least 10 steps. The last step
             is always validated.
         restore_best: Whether the model ends with the weights of the best validation instead of the last ones.
@@ -82,7 +88,7 @@ def fit(
         checkpoint_every: Steps between checkpoints; the last step is always saved.
         resume: ``True`` goes on from the checkpoint in the folder, ``"auto"`` does so when there is one,
             ``False`` refuses a folder that has one. Settings must be those of the checkpoint; ``steps``,
-            ``patience`` and what is shown may change.
+            ``patience``, ``stop_at`` and what is shown may change.
         progress: Whether to show progress.
         seed: Seed of the order of the batches.
         generator: CPU generator of the order of the batches, in place of the seed.
@@ -101,6 +107,10 @@ def fit(
     _check(
         model, windows, validation, loss, optimizer_given, batch_size, gradient_clip, patience, validate_every
     )
+    if stop_at is not None and not stop_at > 0:
+        raise ValueError(f"stop_at: expected a positive loss or None, got {stop_at}")
+    if steps is None and epochs is None and isinstance(optimizer_given, LevenbergMarquardt):
+        steps = _UNTIL_CONVERGED
     if schedule == "auto":
         schedule = None if isinstance(optimizer_given, LevenbergMarquardt) else "cosine"
     reference = next(p for p in model.parameters() if p.requires_grad)
@@ -121,6 +131,7 @@ def fit(
         gradient_clip=gradient_clip,
         validate_every=max(10, len(batches)) if validate_every is None else validate_every,
         callbacks=callbacks,
+        stop_at=stop_at,
     )
     if checkpoint_dir is not None:
         run.checkpointer = Checkpointer(checkpoint_dir, checkpoint_every)

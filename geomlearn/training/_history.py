@@ -30,7 +30,7 @@ class History:
         best_step: Number of steps after which the validation loss was best, ``None`` without validation.
         best_loss: That validation loss.
         stop_reason: ``"steps"`` (all done), ``"patience"``, ``"converged"`` (Levenberg-Marquardt can gain
-            no more), ``"callback"``, or ``None`` while under way.
+            no more), ``"loss"`` (down to ``stop_at``), ``"callback"``, or ``None`` while under way.
     """
 
     losses: list[float] = field(default_factory=list)

@@ -72,6 +72,7 @@ class Run:
     checkpointer: Checkpointer | None = None
     settings: dict[str, Any] | None = None
     best: dict[str, Tensor] | None = None
+    stop_at: float | None = None
 
     def prepare(self, resume: bool | Literal["auto"]) -> None:
         """Go on from a checkpoint, or make sure that none is in the way."""
@@ -110,6 +111,10 @@ class Run:
             if self.stopping.exhausted or self._converged:
                 history.stop_reason = "patience" if self.stopping.exhausted else "converged"
                 return
+            latest = history.validation_losses[-1] if history.validation_losses else None
+            if history.losses and self._reached(history.losses[-1], latest):
+                history.stop_reason = "loss"
+                return
             self._step(bar)
 
     @property
@@ -117,6 +122,11 @@ class Run:
         """Whether the optimizer found nothing left to do on all windows at once."""
         status = self.optimizer.status if isinstance(self.optimizer, LevenbergMarquardt) else ""
         return bool(status) and len(self.batches) == 1
+
+    def _reached(self, loss: float, checked: float | None) -> bool:
+        """Whether the loss is down to where the run shall stop."""
+        value = loss if self.held_out is None else checked
+        return self.stop_at is not None and value is not None and value <= self.stop_at
 
     def _step(self, bar: TrainingProgress) -> None:
         history = self.history
@@ -136,6 +146,8 @@ class Run:
             history.stop_reason = "patience"
         elif self._converged:
             history.stop_reason = "converged"
+        elif self._reached(result.loss, checked):
+            history.stop_reason = "loss"
         info = StepInfo(step, batch.epoch, result.loss, lr, checked, self.model, self.optimizer, history)
         answers = [callback(info) for callback in self.callbacks]
         if any(answers) and history.stop_reason is None:

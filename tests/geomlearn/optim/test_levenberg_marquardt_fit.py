@@ -190,3 +190,35 @@ def test_an_implicit_integrator_on_rotations_with_learned_potential() -> None:
     assert history.losses[0] > 0.1
     assert history.losses[-1] < 1e-5
     assert history.validation_losses[-1] < 1e-3
+
+
+def test_without_a_number_of_steps_it_goes_on_until_it_has_converged() -> None:
+    model = Leapfrog()
+    history = fit(model, data(), optimizer="levenberg-marquardt", progress=False)
+    assert history.stop_reason == "converged"
+    assert history.steps < 20
+    with pytest.raises(ValueError, match="steps, epochs: expected exactly one"):
+        fit(Leapfrog(), data(), progress=False)
+
+
+def test_a_run_stops_at_a_loss(tmp_path: Path) -> None:
+    whole = fit(Leapfrog(), data(), optimizer="levenberg-marquardt", progress=False).losses
+    target = 1.5 * whole[3]
+    settings: dict[str, Any] = {"optimizer": "levenberg-marquardt", "stop_at": target, "progress": False}
+    history = fit(Leapfrog(), data(), **settings)
+    assert history.stop_reason == "loss"
+    assert history.losses == whole[:4]
+    for _ in range(2):  # the second run finds itself at the end
+        held = fit(
+            Leapfrog(),
+            data(),
+            validation=data(1),
+            validate_every=1,
+            checkpoint_dir=tmp_path,
+            resume="auto",
+            **settings,
+        )
+        assert held.stop_reason == "loss"
+        assert held.validation_losses[-1] <= target < min(held.validation_losses[:-1])
+    with pytest.raises(ValueError, match="stop_at: expected a positive loss"):
+        fit(Leapfrog(), data(), steps=1, stop_at=0.0, progress=False)
