@@ -53,6 +53,13 @@ from .lie_group import (
     RigidBodySplitting,
     SymbolicGroupField,
 )
+from .projection import (
+    AccelerationField,
+    DependentConstraintsError,
+    ProjectedField,
+    ProjectedStep,
+    project_vector,
+)
 from .runge_kutta import (
     DOP853,
     ExplicitRungeKutta,
@@ -135,6 +142,7 @@ __all__ = [
     "SRKN6",
     "SRKN11",
     "SRKN14",
+    "AccelerationField",
     "AverageVectorField",
     "BlanesMoanS6",
     "BlanesMoanS10",
@@ -148,6 +156,7 @@ __all__ = [
     "ConstrainedSystem",
     "CrouchGrossman3",
     "CrouchGrossman4",
+    "DependentConstraintsError",
     "DiscreteGradient",
     "Drift",
     "DriftFlow",
@@ -197,6 +206,8 @@ __all__ = [
     "PoissonSystem",
     "PositionForm",
     "Potential",
+    "ProjectedField",
+    "ProjectedStep",
     "Rattle",
     "ReversibleVariableStep",
     "RigidBodyIntegrator",
@@ -237,6 +248,7 @@ __all__ = [
     "measure_growth",
     "modified_energy",
     "poincare_transformed",
+    "project_vector",
     "reference_solution",
     "rigid_body_space",
     "rollout",
