@@ -1,6 +1,7 @@
 """Training data: windows and recordings, readers, simulated and recomputed data sets."""
 
 from ._arrays import from_arrays
+from ._coupled_oscillators import coupled_oscillator_windows
 from ._csv import from_csv
 from ._hdf5 import from_hdf5, load_recordings, save_recordings
 from ._mujoco import simulate
@@ -16,6 +17,7 @@ __all__ = [
     "Recording",
     "RigidBodyParameters",
     "Windows",
+    "coupled_oscillator_windows",
     "estimate_velocities",
     "from_arrays",
     "from_csv",

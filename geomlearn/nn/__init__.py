@@ -9,6 +9,7 @@ from ._matrices import LearnedDamping, LearnedMatrix
 from ._matrix_fields import NeuralDamping, NeuralGain
 from ._mlp import MLP
 from ._potential import NeuralPotential
+from ._scaled import ScaledFlow, SymplecticScaling
 from ._symplectic import (
     ActivationShear,
     ExtendedLinear,
@@ -50,8 +51,10 @@ __all__ = [
     "ResonanceWarning",
     "RidgeLayer",
     "RidgeSymplectic",
+    "ScaledFlow",
     "SympNet",
     "SymplecticFlow",
     "SymplecticLayer",
+    "SymplecticScaling",
     "TwistLayer",
 ]

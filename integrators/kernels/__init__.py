@@ -10,6 +10,7 @@ from ._module import module_source
 from ._network import KernelNetwork, emit_network
 from ._order import on_demand
 from ._program import BLOCK_LANES, KernelProgram
+from ._rescale import rescale_program
 
 __all__ = [
     "ACTIVATIONS",
@@ -33,5 +34,6 @@ __all__ = [
     "load_source",
     "module_source",
     "on_demand",
+    "rescale_program",
     "symmetric_solve",
 ]

@@ -30,7 +30,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A stage whose functions have been written: how they are called, and where its numbers are."""
 
     stage: Stage
@@ -38,6 +38,16 @@ class _Part:
     offset: str
 
     def call(self, section: str, offset: str = "", extra: str = "") -> str:
+        """Write a call of a section.
+
+        Args:
+            section: Its name.
+            offset: Place of the numbers, where it is not the usual one.
+            extra: Further arguments.
+
+        Returns:
+            The call.
+        """
         return f"{section}_{self.key}(A, P[{offset or self.offset}:]{extra})"
 
 
@@ -71,7 +81,7 @@ def compose_programs(
     can_fail = any(s.program.checked or s.program.verdict_row is not None for s in stages)
     verdict = b.rows(1)[0] if can_fail and not checked else None
     saved = b.rows(first.carry_size if checked else 0)
-    parts = [_define(b, stage) for stage in stages]
+    parts = [define(b, stage) for stage in stages]
     b.section("start")
     b.line(parts[0].call("start"))
     b.section("step")
@@ -91,7 +101,7 @@ def compose_programs(
     b.section("observe")
     state = list(range(first.state_row, first.state_row + first.state_size))
     if observe is None:
-        b.line(f"observe_{_write_observe(b, first)}(A, P[{parts[0].offset}:])")
+        b.line(call_observe(b, parts[0]))
         observed_row, observed_size = first.observed_row, first.observed_size
     else:
         b.line(parts[0].call("finish"))
@@ -112,8 +122,16 @@ def compose_programs(
     )
 
 
-def _define(b: KernelBuilder, stage: Stage) -> _Part:
-    """Add the functions of a stage, unless others have written the same, and its numbers."""
+def define(b: KernelBuilder, stage: Stage) -> Part:
+    """Add the functions of a stage, unless others have written the same, and its numbers.
+
+    Args:
+        b: The program under construction.
+        stage: The stage.
+
+    Returns:
+        How the functions are called.
+    """
     program = stage.program
     own = program.builder
     arguments = "A, P, code" if program.checked else "A, P"
@@ -125,23 +143,33 @@ def _define(b: KernelBuilder, stage: Stage) -> _Part:
     offset = b.parameter_count
     for value in own.parameters:
         b.parameter(value)
-    return _Part(stage, key, str(offset))
+    return Part(stage, key, str(offset))
 
 
-def _write_observe(b: KernelBuilder, program: KernelProgram) -> str:
+def call_observe(b: KernelBuilder, part: Part) -> str:
+    """Add the function that observes a stage.
+
+    Args:
+        b: The program under construction.
+        part: The stage.
+
+    Returns:
+        A call of it.
+    """
+    program = part.stage.program
     text = program.builder.function("observe", "A, P")
     key = _key([*program.builder.functions, text])
     b.functions.setdefault(f"observe_{key}", text.replace("def observe(", f"def observe_{key}(", 1))
-    return key
+    return f"observe_{key}(A, P[{part.offset}:])"
 
 
 def _key(texts: Sequence[str]) -> str:
     return hashlib.sha256("\n\n".join(texts).encode()).hexdigest()[:12]
 
 
-def _runs(parts: Sequence[_Part]) -> list[list[_Part]]:
+def _runs(parts: Sequence[Part]) -> list[list[Part]]:
     """Successive parts of one kind that all hand on their carries, or all their states."""
-    runs: list[list[_Part]] = []
+    runs: list[list[Part]] = []
     for part in parts:
         if runs and _continues(runs[-1], part):
             runs[-1].append(part)
@@ -150,19 +178,19 @@ def _runs(parts: Sequence[_Part]) -> list[list[_Part]]:
     return runs
 
 
-def _continues(run: list[_Part], part: _Part) -> bool:
+def _continues(run: list[Part], part: Part) -> bool:
     last = run[-1]
     same = last.key == part.key and last.stage.takes_control == part.stage.takes_control
     return same and (len(run) == 1 or part.stage.joined == last.stage.joined)
 
 
-def _hands_over(run: list[_Part]) -> bool:
+def _hands_over(run: list[Part]) -> bool:
     """Whether the steps of a run hand on their states, and not their carries as they are."""
     return len(run) > 1 and not run[1].stage.joined
 
 
 def _write_run(
-    b: KernelBuilder, run: list[_Part], control: Rows, verdict: int | None, around: bool = False
+    b: KernelBuilder, run: list[Part], control: Rows, verdict: int | None, around: bool = False
 ) -> None:
     """Steps of one kind, in a loop where there are several; ``around``: the last hands over to the first."""
     part = run[0]
@@ -183,7 +211,7 @@ def _write_run(
                 _hand_over(b, part, part, here, f"{here} + {width}")
 
 
-def _write_step(b: KernelBuilder, part: _Part, offset: str, verdict: int | None) -> None:
+def _write_step(b: KernelBuilder, part: Part, offset: str, verdict: int | None) -> None:
     """One step; what failed first in a lane stays its verdict."""
     program = part.stage.program
     if program.checked:
@@ -205,7 +233,7 @@ def _write_codes(b: KernelBuilder, saved: Rows) -> None:
         b.line("worst = max(worst, code[l])")
 
 
-def _hand_over(b: KernelBuilder, before: _Part, after: _Part, here: str = "", there: str = "") -> None:
+def _hand_over(b: KernelBuilder, before: Part, after: Part, here: str = "", there: str = "") -> None:
     """Read the state out of one carry and build the next from it; the places are those of their numbers."""
     b.line(before.call("finish", here))
     source, target = before.stage.program.state_row, after.stage.program.state_row
