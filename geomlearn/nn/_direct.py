@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from integrators import FlowMap, Status, rigid_body_space
+from integrators import FlowMap, Part, StateSpace, Status, rigid_body_space
 from integrators.kernels import KernelBuilder, KernelProgram
 from lie import LieGroup
 
@@ -21,12 +21,23 @@ from ._mlp import MLP
 class DirectFlow(FlowMap):
     """``x' = x + net(x, u)``: no geometry, no energy; what structure is to be compared with.
 
-    ``R`` is predicted entry by entry like everything else and does not stay a rotation.
+    A rotation is predicted entry by entry like everything else and does not stay one.
+
+    Example:
+        >>> import torch
+        >>> from integrators import StateSpace, vector
+        >>> space = StateSpace(vector("q", 2), vector("p", 2))
+        >>> flow = DirectFlow(space, 0.05, hidden=(20, 20), generator=torch.Generator().manual_seed(0))
+        >>> sum(p.numel() for p in flow.parameters())
+        604
+
+    Attributes:
+        group: The group of the body, ``None`` where a space was given.
     """
 
     def __init__(
         self,
-        group: LieGroup,
+        space: StateSpace | LieGroup,
         h: float,
         hidden: Sequence[int] = (100, 100),
         controls: int = 0,
@@ -37,7 +48,7 @@ class DirectFlow(FlowMap):
         """Draw the weights.
 
         Args:
-            group: ``lie.SO3`` or ``lie.SE3``.
+            space: Layout of the states, or ``lie.SO3`` or ``lie.SE3`` for those of a rigid body.
             h: Step in seconds.
             hidden: Widths of the hidden layers.
             controls: Number of control inputs.
@@ -53,7 +64,9 @@ class DirectFlow(FlowMap):
             raise ValueError(f"h: expected a positive step in seconds, got {h}")
         if controls < 0:
             raise ValueError(f"controls: expected a number of inputs, got {controls}")
-        self.group, self.h, self.space, self.control_size = group, float(h), rigid_body_space(group), controls
+        self.group = None if isinstance(space, StateSpace) else space
+        self.space = space if isinstance(space, StateSpace) else rigid_body_space(space)
+        self.h, self.control_size = float(h), controls
         self.hidden = tuple(hidden)
         sizes = (self.space.size + controls, *hidden, self.space.size)
         self.net = MLP(sizes, activation, gain=0.01, dtype=dtype, generator=generator)
@@ -112,9 +125,14 @@ class DirectFlow(FlowMap):
 
     def config(self) -> dict[str, Any]:
         """Plain description; the numbers are weights."""
+        where: dict[str, Any] = (
+            {"space": [_describe(part) for part in self.space.parts]}
+            if self.group is None
+            else {"group": group_name(self.group)}
+        )
         return {
             "type": "DirectFlow",
-            "group": group_name(self.group),
+            **where,
             "h": self.h,
             "hidden": list(self.hidden),
             "controls": self.control_size,
@@ -132,4 +150,17 @@ class DirectFlow(FlowMap):
             The model.
         """
         options = {key: config[key] for key in ("h", "hidden", "controls", "activation")}
-        return cls(GROUPS[config["group"]], **options)
+        if "group" in config:
+            return cls(GROUPS[config["group"]], **options)
+        return cls(StateSpace(*[_part(**part) for part in config["space"]]), **options)
+
+
+def _describe(part: Part) -> dict[str, Any]:
+    own = {"name": part.name, "unit": part.unit, "frame": part.frame}
+    return own | (
+        {"shape": list(part.shape)} if part.manifold is None else {"manifold": group_name(part.manifold)}
+    )
+
+
+def _part(name: str, unit: str, frame: str, shape: Sequence[int] = (), manifold: str | None = None) -> Part:
+    return Part(name, None if manifold is None else GROUPS[manifold], tuple(shape), unit, frame)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
-from geomlearn.data import planar_pendulum_windows
-from geomlearn.nn import DirectFlow
-from geomlearn.training import fit
-from integrators import rollout
+from geomlearn.data import Windows, planar_pendulum_windows, solved_windows
+from geomlearn.losses import relative_increment_error
+from geomlearn.nn import MLP, DirectFlow
+from geomlearn.training import fit, load, save
+from integrators import (
+    FlowMap,
+    ImplicitMidpoint,
+    ModuleField,
+    ModuleHamiltonian,
+    Part,
+    RungeKutta4,
+    StateSpace,
+    rollout,
+    vector,
+)
 from lie import SE3, SO3
 
 from ._models import GROUPS, generator, randn, states
@@ -55,3 +69,41 @@ def test_no_step_is_refused(h: float) -> None:
         DirectFlow(SO3, h)
     with pytest.raises(ValueError, match="controls: expected a number of inputs"):
         DirectFlow(SO3, 0.1, controls=-1)
+
+
+def test_any_layout_of_states_is_learned_and_written(tmp_path: Path) -> None:
+    space = StateSpace(vector("q", 1, unit="rad"), Part("R", SO3), Part("s", None, (), "K"), vector("p", 1))
+    model = DirectFlow(space, 0.1, (3,), 1, generator=generator())
+    x, u = randn(5, space.size), randn(5, 1)
+    assert model(x, u).shape == (5, 12)
+    save(model, tmp_path / "net.safetensors")
+    again = load(tmp_path / "net.safetensors")
+    assert isinstance(again, DirectFlow)
+    assert again.space == space
+    assert torch.equal(again(x, u), model(x, u))
+
+
+def oscillator(count: int) -> Windows:
+    """Steps of an oscillator of rate 2 as (q, p)."""
+    system = ModuleField(lambda x: torch.stack((x[..., 1], -4 * x[..., 0]), -1), 2)
+    return solved_windows(system, randn(count, 2, seed=2), 0.1)
+
+
+BASELINES: dict[str, Callable[[], FlowMap]] = {
+    "map": lambda: DirectFlow(StateSpace(vector("x", 2)), 0.1, (4,), generator=generator()),
+    "field": lambda: RungeKutta4(ModuleField(MLP((2, 4, 2), generator=generator()), 2), 0.1),
+    "energy": lambda: ImplicitMidpoint(
+        ModuleHamiltonian(MLP((2, 5, 1), generator=generator()), degrees=1), 0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+def test_what_structure_is_compared_with_is_fitted_by_least_squares(name: str) -> None:
+    model, pairs = BASELINES[name](), oscillator(40)
+    windows = Windows.from_pairs(pairs.states[:, 0], pairs.states[:, 1], pairs.h, model.space)
+    history = fit(model, windows, optimizer="levenberg-marquardt", stop_at=1e-5, steps=40, progress=False)
+    assert history.stop_reason == "loss"
+    assert history.losses[0] > 1e-2
+    error = torch.cat(list(relative_increment_error(model, windows).values()), -1)
+    assert float(error.max()) < 0.05
