@@ -37,7 +37,6 @@ class ExtendedLinear(SymplecticLayer):
     """
 
     parameters_matrix: nn.Parameter | None
-    odd = False
 
     def __init__(
         self,
@@ -116,13 +115,27 @@ class ExtendedLinear(SymplecticLayer):
         """Write the shears and the shift, the other way round for the inverse."""
         shears = self._shears
         after = len(shears) * self.degrees**2
-        order = range(len(shears) - 1, -1, -1) if inverse else range(len(shears))
         if inverse:
             self._emit_shift(builder, z, f"{place} + {after}", ("-", strength), control)
-        for k in order:
-            shears[k].emit_at(builder, z, f"{place} + {k * self.degrees**2}", strength, inverse, [])
+        self._emit_shears(builder, z, place, strength, inverse)
         if not inverse:
             self._emit_shift(builder, z, f"{place} + {after}", ("+", strength), control)
+
+    def _emit_shears(self, builder: KernelBuilder, z: Rows, place: str, strength: str, inverse: bool) -> None:
+        """Write pairs of shears in a loop, and the one that is left over."""
+        shears, size = self._shears, self.degrees**2
+        pairs, rest = divmod(len(shears), 2)
+        last = f"{place} + {2 * pairs * size}"
+        if rest and inverse:
+            shears[-1].emit_at(builder, z, last, strength, inverse, [])
+        if pairs:
+            pair = f"{2 * (pairs - 1)} - 2 * i" if inverse else "2 * i"
+            with builder.loop(f"for i in range({pairs}):"):
+                builder.line(f"shear = {place} + {size} * ({pair})")
+                for k in (1, 0) if inverse else (0, 1):
+                    shears[k].emit_at(builder, z, f"shear + {k * size}", strength, inverse, [])
+        if rest and not inverse:
+            shears[-1].emit_at(builder, z, last, strength, inverse, [])
 
     def _emit_shift(
         self, builder: KernelBuilder, z: Rows, place: str, factor: tuple[str, str], control: Rows

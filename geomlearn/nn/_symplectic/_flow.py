@@ -15,6 +15,7 @@ from integrators.systems import System
 
 from ._emit import emit_layers
 from ._layer import SymplecticLayer, phase_space, symplectic_form
+from ._reversed import reverse
 
 Scale = float | None
 
@@ -24,7 +25,7 @@ class SymplecticFlow(FlowMap):
 
     A layer of scale ``s`` acts with strength ``s h``, one of scale ``None`` with strength 1 at any step.
     Symplecticity holds for all weights, up to rounding; so does the inverse. Parameters on which layers
-    depend are the inputs of the map, held over a step.
+    depend are the inputs of the map, held over a step; absent ones count as zero.
 
     Attributes:
         layers: The layers in the order in which they are applied.
@@ -88,6 +89,7 @@ class SymplecticFlow(FlowMap):
         self.scales = _scales(scale, len(parts))
         self.space = phase_space(self.degrees)
         self._followed: tuple[System, ...] = ()
+        self._adjoint_of: tuple[SymplecticFlow, ...] = ()
         self.follow(system)
 
     def follow(self, system: System | None) -> None:
@@ -148,6 +150,7 @@ class SymplecticFlow(FlowMap):
         Returns:
             States ``(..., 2 d)``.
         """
+        control = self._given(carry, control)
         for layer, strength in zip(self.parts, self.strengths):
             carry = layer(carry, strength, control)
         return carry
@@ -163,9 +166,26 @@ class SymplecticFlow(FlowMap):
             The states from which ``forward`` leads to ``y``.
         """
         self.check_inputs(y, control)
+        control = self._given(y, control)
         for layer, strength in zip(reversed(self.parts), reversed(self.strengths)):
             y = layer.inverse(y, strength, control)
         return y
+
+    def _given(self, x: Tensor, control: Tensor | None) -> Tensor | None:
+        """The parameters, zero where there are none."""
+        if control is None and self.control_size:
+            return x.new_zeros(*x.shape[:-1], self.control_size)
+        return control
+
+    def adjoint(self) -> SymplecticFlow:
+        """Give the adjoint map, the inverse of the step with ``-h``; ``net @ net.adjoint()`` is symmetric."""
+        if self._adjoint_of:
+            return self._adjoint_of[0].with_step(self.h)
+        scales = self.scales[::-1]
+        layers = [reverse(p, scale is not None) for p, scale in zip(reversed(self.parts), scales)]
+        other = SymplecticFlow(layers, self.h, scales, self.system, self.order)
+        other._adjoint_of = (self,)
+        return other
 
     def jacobian(self, x: Tensor, control: Tensor | None = None) -> Tensor:
         """Compute the derivative of a step by the chain rule from the closed forms of the layers.
@@ -178,6 +198,7 @@ class SymplecticFlow(FlowMap):
             Shape ``(..., 2 d, 2 d)``.
         """
         self.check_inputs(x, control)
+        control = self._given(x, control)
         total: Tensor | None = None
         for layer, strength in zip(self.parts, self.strengths):
             one = layer.jacobian(x, strength, control)

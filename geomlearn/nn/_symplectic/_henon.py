@@ -38,7 +38,6 @@ class HenonMap(SymplecticLayer):
     """
 
     identity_at_zero: ClassVar[bool] = False
-    odd: ClassVar[bool] = False
     turns: ClassVar[int] = 1
     eta: Tensor
 

@@ -25,11 +25,9 @@ class SymplecticLayer(nn.Module, ABC):
         degrees: Number ``d`` of positions, and of momenta.
         control_size: Number of parameters on which the map depends beside its weights, 0 for none.
         identity_at_zero: Whether strength 0 is the identity.
-        odd: Whether the map of the opposite strength is the inverse.
     """
 
     identity_at_zero: ClassVar[bool] = True
-    odd: ClassVar[bool] = True
     degrees: int
     control_size: int = 0
 
@@ -59,7 +57,7 @@ class SymplecticLayer(nn.Module, ABC):
         """
 
     def inverse(self, z: Tensor, strength: Strength = 1.0, control: Tensor | None = None) -> Tensor:
-        """Undo the map, exactly and without a solve.
+        """Undo the map, exactly and without a solve; as it stands, by the map of the opposite strength.
 
         Args:
             z: States ``(..., 2 d)``.

@@ -35,11 +35,11 @@ def emit_matrix(
             statements.append(f"@{row} = @{row} {sign} {strength} * ({' + '.join(terms)})")
         builder.lanes(*statements)
         return
-    changed = f"A[({target[0]} + i) * L + l]"
-    with builder.loop(f"for i in range({n}):"):
+    changed = f"A[({target[0]} + row) * L + l]"
+    with builder.loop(f"for row in range({n}):"):
         if bias is not None:
-            builder.line(f"b_0 = P[{bias} + i]")
+            builder.line(f"b_0 = P[{bias} + row]")
             builder.lanes(f"{changed} {sign}= {strength} * b_0")
         with builder.loop(f"for k in range({m}):"):
-            builder.line(f"w_0 = P[{place} + i * {m} + k]")
+            builder.line(f"w_0 = P[{place} + row * {m} + k]")
             builder.lanes(f"{changed} {sign}= {strength} * (w_0 * A[({source[0]} + k) * L + l])")

@@ -69,19 +69,29 @@ class HenonNet(SymplecticFlow):
         self.units, self.activation, self.epsilon = units, activation, epsilon
 
     def normalise(self, states: Tensor) -> None:
-        """Let the potentials see momenta that are shifted and scaled to the range of data.
+        """Let the potentials see what they are given in units of the largest sample.
 
-        What the potentials of the layers see are momenta of the first map; the scaling is a choice of
-        coordinates inside the potential alone, so the map stays symplectic.
+        The four maps of a layer show its potential the momenta and the positions of either sign, so the
+        largest of both counts, for each degree of freedom. Only what a potential sees is scaled, and its
+        gradient is still taken with respect to the state, so the map stays symplectic.
 
         Args:
             states: Samples ``(..., 2 d)``.
         """
-        p = self.space.view(states)["p"].reshape(-1, self.degrees)
-        low, high = p.amin(0), p.amax(0)
+        largest = states.reshape(-1, 2, self.degrees).abs().amax((0, 1))
+        self._scale_inputs(largest)
+
+    def _scale_inputs(self, diameter: Tensor) -> None:
         for layer in self.parts:
             if isinstance(layer, HenonLayer):
-                layer.normalise((low + high) / 2, high - low)
+                layer.normalise(torch.zeros_like(diameter), diameter)
+
+    @property
+    def normalised(self) -> bool:
+        """Whether the potentials see scaled states."""
+        return all(
+            layer.potential.diameter is not None for layer in self.parts if isinstance(layer, HenonLayer)
+        )
 
     def config(self) -> dict[str, Any]:
         """Plain description; the numbers are weights."""
@@ -93,6 +103,7 @@ class HenonNet(SymplecticFlow):
             "h": self.h,
             "epsilon": self.epsilon,
             "activation": self.activation,
+            "normalised": self.normalised,
         }
 
     @classmethod
@@ -105,7 +116,12 @@ class HenonNet(SymplecticFlow):
         Returns:
             The model.
         """
-        return cls(**_options(config))
+        options = _options(config)
+        normalised = options.pop("normalised", False)
+        net = cls(**options)
+        if normalised:
+            net._scale_inputs(torch.ones(net.degrees, dtype=net.dtype))
+        return net
 
 
 @register("SympNet")

@@ -248,10 +248,10 @@ class ActivationShear(Shear):
         control: Rows,
     ) -> None:
         sign, strength = factor
-        with builder.loop(f"for i in range({self.degrees}):"):
-            builder.line(f"a_0 = P[{place} + i]")
-            add = f"A[({target[0]} + i) * L + l] {sign}= {strength} * (a_0 * y)"
-            builder.lanes(f"s = A[({source[0]} + i) * L + l]", *self._profile.code, add)
+        with builder.loop(f"for row in range({self.degrees}):"):
+            builder.line(f"a_0 = P[{place} + row]")
+            add = f"A[({target[0]} + row) * L + l] {sign}= {strength} * (a_0 * y)"
+            builder.lanes(f"s = A[({source[0]} + row) * L + l]", *self._profile.code, add)
 
     def config(self) -> dict[str, Any]:
         """Give a plain description; the numbers are weights."""
