@@ -58,6 +58,7 @@ from .projection import (
     DependentConstraintsError,
     ProjectedField,
     ProjectedStep,
+    project_point,
     project_vector,
 )
 from .runge_kutta import (
@@ -248,6 +249,7 @@ __all__ = [
     "measure_growth",
     "modified_energy",
     "poincare_transformed",
+    "project_point",
     "project_vector",
     "reference_solution",
     "rigid_body_space",

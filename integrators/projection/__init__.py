@@ -2,6 +2,7 @@
 
 from ._acceleration import AccelerationField
 from ._field import ProjectedField
+from ._point import project_point
 from ._step import ProjectedStep
 from ._vector import DependentConstraintsError, project_vector
 
@@ -10,5 +11,6 @@ __all__ = [
     "DependentConstraintsError",
     "ProjectedField",
     "ProjectedStep",
+    "project_point",
     "project_vector",
 ]

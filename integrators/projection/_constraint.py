@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import sympy
 import torch
@@ -104,12 +105,14 @@ class SymbolicConstraint(Constraint):
         slopes = [[sympy.diff(e, s) for s in state] for e in g]
         self._rates = [sum((a * s for a, s in zip(row, along)), sympy.Integer(0)) for row in slopes]
         self._along = along
-        second = [
-            sum((sympy.diff(r, s) * a for s, a in zip(state, along)), sympy.Integer(0)) for r in self._rates
-        ]
         self._value = SymbolicFunction(g, state, own)
         self._jacobian = SymbolicFunction([entry for row in slopes for entry in row], state, own)
-        self._curvature = SymbolicFunction(second, [*state, *along], own)
+
+    @cached_property
+    def _curvature(self) -> SymbolicFunction:
+        pairs, zero = list(zip(self._state, self._along)), sympy.Integer(0)
+        second = [sum((sympy.diff(r, s) * a for s, a in pairs), zero) for r in self._rates]
+        return SymbolicFunction(second, [*self._state, *self._along], as_symbols(self._value_names))
 
     def values(self) -> Tensor:
         """Values of the parameters, shape ``(number of parameters,)``."""

@@ -85,7 +85,7 @@ class DiracManifold(Manifold):
         return jacobian(self.rates, torch.cat((q, p), -1))[..., self.d :]
 
     def sizes(self, x: Tensor) -> Tensor:
-        """Sizes of the terms of the functions."""
+        """Gradients times states."""
         length = self.constraint.jacobian(x[..., : self.d]).abs().sum(-1)
         place = x[..., : self.d].abs().amax(-1, keepdim=True)
         pace = self.velocity(x).abs().amax(-1, keepdim=True)
@@ -163,13 +163,11 @@ class DiracManifold(Manifold):
         """Write the steps of positions, then that of momenta."""
         d = self.d
         rows = builder.rows(self.levels)
-        for _ in range(iterations):
+        with builder.loop(f"for sweep in range({iterations}):"):
             code, _ = self._emit_at(builder, offset, x)
             self._emit_off(builder, x, level, code.right)
             code.solve()
             builder.lanes(*[f"@{row} = @{row} - {code.pull(k)}" for k, row in enumerate(x[:d])], join=True)
-        if not iterations:
-            return
         code, velocity = self._emit_at(builder, offset, x)
         v = [f"@{row}" for row in velocity]
         builder.lanes(*[f"@{row} = {code.dot(j, v)}" for j, row in enumerate(code.right)])

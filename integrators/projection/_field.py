@@ -19,6 +19,7 @@ from ._constraint import Constraint, ConstraintLike, read_constraint
 from ._dirac import DiracManifold
 from ._gauss import GaussManifold
 from ._manifold import LevelSet, Manifold
+from ._point import reach
 
 Mode = Literal["project", "stabilise", "none"]
 FieldMetric = Literal["euclidean", "gauss", "symplectic"]
@@ -244,6 +245,18 @@ class ProjectedField(System):
             level = control[..., self.base_inputs :]
         manifold = cast(LevelSet, self.manifold)
         return manifold.pull(x, manifold.residual(x, level))
+
+    def project(self, x: Tensor, level: Tensor | None = None) -> Tensor:
+        """Move states onto the constraints, rates included, in their metric.
+
+        Args:
+            x: States ``(..., n)``.
+            level: Levels ``(..., m)``; None takes those of ``level_of``.
+
+        Returns:
+            States ``(..., n)``.
+        """
+        return reach(self.manifold, x, self.level_of(x) if level is None else level)
 
     def moved(self, x: Tensor, level: Tensor, iterations: int = 1) -> Tensor:
         """Move states ``(..., n)`` onto level sets ``(..., m)`` by Gauss-Newton steps."""

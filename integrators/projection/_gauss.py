@@ -74,7 +74,7 @@ class GaussManifold(Manifold):
         return slope, self.mass.velocity(slope).mT, rate
 
     def sizes(self, x: Tensor) -> Tensor:
-        """Sizes of the terms of the functions."""
+        """Gradients times states."""
         q, v, _ = self._parts(x)
         length = self.slopes(self.seen(x))[0].abs().sum(-1)
         place, pace = q.abs().amax(-1, keepdim=True), v.abs().amax(-1, keepdim=True)
@@ -128,13 +128,11 @@ class GaussManifold(Manifold):
         d = self.d
         q, v = x[:d], x[d : 2 * d]
         rows = builder.rows(self.levels)
-        for _ in range(iterations):
+        with builder.loop(f"for sweep in range({iterations}):"):
             code, _ = self._emit_slopes(builder, x)
             self._emit_off(builder, x, level, code.right)
             code.solve()
             builder.lanes(*[f"@{row} = @{row} - {code.pull(k)}" for k, row in enumerate(q)], join=True)
-        if not iterations:
-            return
         code, clock = self._emit_slopes(builder, x)
         rates = self._rates(code, clock, x)
         builder.lanes(*[f"@{row} = {rate}" for row, rate in zip(code.right, rates, strict=True)], join=True)

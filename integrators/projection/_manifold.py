@@ -49,12 +49,18 @@ class Manifold(nn.Module, ABC):
 
     @abstractmethod
     def sizes(self, x: Tensor) -> Tensor:
-        """Sizes ``(..., k)`` of the terms of the functions, to which residuals are compared."""
+        """Gradients times states, ``(..., k)``, to which residuals are compared."""
 
     def residual(self, x: Tensor, level: Tensor) -> Tensor:
         """Compute the functions less their levels, shape ``(..., k)``."""
         values = self.functions(x)
-        return torch.cat((values[..., : self.levels] - level, values[..., self.levels :]), -1)
+        off = values[..., : self.levels] - level
+        return torch.cat((off, values[..., self.levels :].expand(*off.shape[:-1], -1)), -1)
+
+    def relative_residual(self, x: Tensor, level: Tensor) -> Tensor:
+        """Compute the largest residual relative to gradients times states, shape ``(...)``."""
+        sizes = self.sizes(x)
+        return (self.residual(x, level).abs() / torch.where(sizes > 0, sizes, 1.0)).amax(-1)
 
     def level(self, x: Tensor) -> Tensor:
         """Compute the levels of states, shape ``(..., m)``."""
@@ -154,7 +160,7 @@ class LevelSet(Manifold):
         return x
 
     def sizes(self, x: Tensor) -> Tensor:
-        """Sizes of the terms of the functions."""
+        """Gradients times states."""
         slope, _ = self.slopes(self.seen(x))
         return slope.abs().sum(-1) * x[..., : self.n].abs().amax(-1, keepdim=True)
 
@@ -209,15 +215,12 @@ class LevelSet(Manifold):
     ) -> None:
         """Write Gauss-Newton steps in place, and the largest relative residual after them into a row."""
         n = self.n
-        code = None
         rows = builder.rows(len(self.constraint.names))
-        for _ in range(iterations):
+        with builder.loop(f"for sweep in range({iterations}):"):
             code, _ = self._emit_slopes(builder, x)
             self._emit_residual(builder, offset, x, level, code.right)
             code.solve()
             builder.lanes(*[f"@{row} = @{row} - {code.pull(k)}" for k, row in enumerate(x[:n])], join=True)
-        if code is None:
-            return
         self._emit_residual(builder, offset, x, level, rows)
         emit_relative(builder, rows, code, x[:n], residual)
 

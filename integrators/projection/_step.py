@@ -131,18 +131,12 @@ class ProjectedStep(SystemMethod):
         if torch.compiler.is_compiling() or self.project_initial or not self.iterations:
             return
         with torch.no_grad():
-            off = self.relative_residual(x, self.field.level_of(x))
+            off = self.field.manifold.relative_residual(x, self.field.level_of(x))
             if any_true(~(off <= torch.finfo(x.dtype).eps ** 0.5)):
                 raise ValueError(
                     f"x: the states do not satisfy the constraints {', '.join(self.field.constraint_names)}; "
                     "pass project_initial=True to move them there, or, for invariants, level='initial'"
                 )
-
-    def relative_residual(self, x: Tensor, level: Tensor) -> Tensor:
-        """Compute the largest residual of the constraints relative to the size of their terms, ``(...)``."""
-        manifold = self.field.manifold
-        sizes = manifold.sizes(x)
-        return (manifold.residual(x, level).abs() / torch.where(sizes > 0, sizes, 1.0)).amax(-1)
 
     def constants(self) -> Any:
         """Compute what stays the same along a trajectory, for the method."""
@@ -174,7 +168,7 @@ class ProjectedStep(SystemMethod):
         y = self.field.moved(self.inner.finish(inner, constants), level, self.iterations)
         if self.iterations:
             with torch.no_grad():
-                off = self.relative_residual(y.detach(), level.detach())
+                off = self.field.manifold.relative_residual(y.detach(), level.detach())
                 missed = torch.where(off < torch.inf, int(Status.NOT_CONVERGED), int(Status.NON_FINITE))
                 missed = torch.where(off <= self._limit(y.dtype), int(Status.OK), missed)
             status = torch.maximum(status, missed.to(torch.int8))
