@@ -12,6 +12,7 @@ Example:
 from ._bregman import BrAVO, BregmanHTVI, BregmanSLC
 from ._bregman_core import Clock
 from ._bregman_flow import BregmanState, bregman_start, bregman_step, bregman_sweep, iterations_to
+from ._bregman_hamiltonian import PhasePoint, bregman_hamiltonian, bregman_leapfrog, bregman_rest
 from ._bregman_rule import BregmanRule
 from ._levenberg_marquardt import LevenbergMarquardt
 from ._levenberg_marquardt_core import Iteration, NonFiniteResidualError
@@ -32,8 +33,12 @@ __all__ = [
     "LevenbergMarquardt",
     "ManifoldParameter",
     "NonFiniteResidualError",
+    "PhasePoint",
     "RiemannianAdam",
     "RiemannianSGD",
+    "bregman_hamiltonian",
+    "bregman_leapfrog",
+    "bregman_rest",
     "bregman_start",
     "bregman_step",
     "bregman_sweep",

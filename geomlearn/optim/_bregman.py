@@ -50,18 +50,21 @@ class BregmanSLC(BregmanOptimizer):
         order: η or p; 0.01 or 6 by default.
         beta: β of the looping.
         restart: ``"gradient"`` (⟨∇f(x_k), Δ_{k−1}⟩ > 0, the best of the three), ``"function"`` (the loss has
-            grown; needs a closure), ``"speed"`` (‖Δ_{k−1}‖ < ‖Δ_{k−2}‖) or None.
+            grown; needs a closure), ``"speed"`` (‖Δ_{k−1}‖ < ‖Δ_{k−2}‖, in which a restart counts as rest, so
+            that two never follow each other) or None.
         temporal_looping: Whether the clock loops. True keeps the momentum, as published, so that the velocity
             jumps; ``"continuous"`` keeps the velocity, which is stable without restarts too.
         weight_decay: λ of λ/2 ‖x‖², which is added to f: to the gradient, and so to the tests.
+        quick: Whether parameters on spheres and among frames are moved by the cheapest retraction, x + v
+            normalised or made orthonormal by QR, instead of along geodesics and to polar factors.
         maximize: Whether to maximize.
         foreach: Whether to work on lists of tensors at once; None does on devices other than the CPU.
         capturable: Whether everything stays on the device, as CUDA graphs need. Counters are then tensors,
             and gradients are not checked for infinities.
-        differentiable: Whether the step is recorded by autograd.
+        differentiable: Whether the step is recorded by autograd, for parameters that are on no manifold.
 
     Raises:
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or differentiable is set for a ``ManifoldParameter``.
 
     References:
         V. Duruisseaux, M. Leok: Practical perspectives on symplectic accelerated optimization, Optimization
@@ -94,6 +97,7 @@ class BregmanSLC(BregmanOptimizer):
         restart: Restart | None = "gradient",
         temporal_looping: Looping = True,
         weight_decay: float = 0.0,
+        quick: bool = False,
         maximize: bool = False,
         foreach: bool | None = None,
         capturable: bool = False,
@@ -110,6 +114,7 @@ class BregmanSLC(BregmanOptimizer):
                 "restart": restart,
                 "temporal_looping": temporal_looping,
                 "weight_decay": weight_decay,
+                "quick": quick,
                 "maximize": maximize,
                 "foreach": foreach,
                 "capturable": capturable,
@@ -200,6 +205,7 @@ class BregmanHTVI(BregmanOptimizer):
         temporal_looping: As of ``BregmanSLC``. The adaptive form has no published test; its own compares the
             kick's part of the displacement with the displacement.
         weight_decay: As of ``BregmanSLC``.
+        quick: As of ``BregmanSLC``.
         maximize: Whether to maximize.
         foreach: As of ``BregmanSLC``.
         capturable: As of ``BregmanSLC``.
@@ -228,6 +234,7 @@ class BregmanHTVI(BregmanOptimizer):
         restart: Restart | None = "gradient",
         temporal_looping: Looping = False,
         weight_decay: float = 0.0,
+        quick: bool = False,
         maximize: bool = False,
         foreach: bool | None = None,
         capturable: bool = False,
@@ -245,6 +252,7 @@ class BregmanHTVI(BregmanOptimizer):
                 "restart": restart,
                 "temporal_looping": temporal_looping,
                 "weight_decay": weight_decay,
+                "quick": quick,
                 "maximize": maximize,
                 "foreach": foreach,
                 "capturable": capturable,

@@ -117,7 +117,8 @@ def _advance_fresh(
     if rule.scheme == "slc":
         kick = choose(begun, kick, 0.5 * kick)
     momentum = choose(begun, choose(restart, 0.0, at_most(rule.momentum(drifted, drift), CEILING)), 0.0)
-    after = clock._replace(time=time, drifted=drift, speed=velocity_norm)
+    speed = _last_speed(rule, velocity_norm, restart)
+    after = clock._replace(time=time, drifted=drift, speed=speed)
     return _count(after, value, restart, loop), Move(momentum, kick, rule.h)
 
 
@@ -152,7 +153,8 @@ def _advance_lagged(
         if rule.temporal_looping == "continuous":
             after_drift = choose(loop, rule.drift_time(time - rule.h), after_drift)
     carry = 1.0 if rule.restart == "function" else choose(restart, 0.0, 1.0)
-    after = clock._replace(time=time, drifted=after_drift, speed=speed, carry=carry)
+    last = _last_speed(rule, speed, restart)
+    after = clock._replace(time=time, drifted=after_drift, speed=last, carry=carry)
     return _count(after, value, restart, loop), Move(momentum, kick, rule.h)
 
 
@@ -167,6 +169,11 @@ def _uphill(
     if rule.restart == "function" and value is not None:
         return value > clock.value
     return False
+
+
+def _last_speed(rule: BregmanRule, speed: Scalar, restart: Flag) -> Scalar:
+    """The speed that the next one is compared with: 0 where a restart begins from rest."""
+    return choose(restart, 0.0, speed) if rule.restart == "speed" else speed
 
 
 def _count(clock: Clock, value: Scalar | None, restart: Flag, loop: Flag) -> Clock:

@@ -9,8 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lie import LieGroup, RiemannianManifold
+
 from ._bregman_core import Clock, advance, start_clock
 from ._bregman_rule import BregmanRule
+from ._motion import Motion, motion_on
 from ._scalars import Scalar
 
 
@@ -19,7 +22,7 @@ class BregmanState(NamedTuple):
 
     Attributes:
         position: Where the next gradient is taken, of any shape.
-        velocity: Last displacement over h, of the same shape.
+        velocity: Last displacement over h, of the same shape; on a Lie group its coordinates, (..., dim).
         clock: Clock, counters and the little else that is remembered.
     """
 
@@ -28,13 +31,28 @@ class BregmanState(NamedTuple):
     clock: Clock
 
 
-def bregman_start(position: Tensor) -> BregmanState:
-    """Begin a run at rest, with the clock at 1."""
-    return BregmanState(position, torch.zeros_like(position), start_clock(position.device))
+def bregman_start(position: Tensor, manifold: LieGroup | RiemannianManifold | None = None) -> BregmanState:
+    """Begin a run at rest, with the clock at 1.
+
+    Args:
+        position: Where the first gradient is taken.
+        manifold: Manifold of the positions, None for a vector space.
+
+    Returns:
+        The run before its first step.
+    """
+    velocity = torch.zeros_like(position) if manifold is None else motion_on(manifold).zero(position)
+    return BregmanState(position, velocity, start_clock(position.device))
 
 
 def bregman_step(
-    rule: BregmanRule, state: BregmanState, gradient: Tensor, value: Tensor | None = None
+    rule: BregmanRule,
+    state: BregmanState,
+    gradient: Tensor,
+    value: Tensor | None = None,
+    *,
+    manifold: LieGroup | RiemannianManifold | None = None,
+    quick: bool = False,
 ) -> BregmanState:
     """Make one step; nothing is changed in place and nothing branches on values.
 
@@ -44,8 +62,10 @@ def bregman_step(
     Args:
         rule: The method.
         state: The run so far.
-        gradient: Gradient at ``state.position``.
+        gradient: Gradient at ``state.position``; on a manifold the Euclidean one.
         value: Value there, for ``restart="function"``.
+        manifold: Manifold of the positions, None for a vector space.
+        quick: Whether spheres and frames are moved by the cheapest retraction, as of ``BregmanSLC``.
 
     Returns:
         The run a step later.
@@ -58,6 +78,8 @@ def bregman_step(
             f"gradient: expected the shape of the position, {tuple(state.position.shape)},"
             f" got {tuple(gradient.shape)}"
         )
+    if manifold is not None:
+        return _step_on(motion_on(manifold, quick=quick), rule, state, gradient, value)
     g, v = _real(gradient), _real(state.velocity)
     wide = torch.promote_types(g.dtype, torch.float32)
     g_wide, v_wide = g.detach().to(wide).flatten(), v.detach().to(wide).flatten()
@@ -76,6 +98,19 @@ def bregman_step(
     return BregmanState(position, v, clock)
 
 
+def _step_on(
+    motion: Motion, rule: BregmanRule, state: BregmanState, gradient: Tensor, value: Tensor | None
+) -> BregmanState:
+    """Make one step on a manifold."""
+    x, v, clock = state
+    g = motion.gradient(x, gradient)
+    y, a, b = x.detach(), g.detach(), v.detach()
+    inner, gg, vv = (motion.inner(y, *pair).sum() for pair in ((a, b), (a, a), (b, b)))
+    clock, move = advance(rule, clock, inner, gg.clamp_min(0).sqrt(), vv.clamp_min(0).sqrt(), value)
+    v = _times(move.momentum, v) - _times(move.kick, g)
+    return BregmanState(*motion.move(x, _times(move.h, v), v), clock)
+
+
 def bregman_sweep(
     function: Callable[[Tensor], Tensor],
     start: Tensor,
@@ -84,6 +119,8 @@ def bregman_sweep(
     *,
     C: Tensor | None = None,
     h: Tensor | None = None,
+    manifold: LieGroup | RiemannianManifold | None = None,
+    quick: bool = False,
 ) -> Tensor:
     """Run a method at many pairs (C, h) together and record the function.
 
@@ -97,6 +134,8 @@ def bregman_sweep(
         steps: Number of steps.
         C: Constants, of any shape that broadcasts with that of h.
         h: Steps of time.
+        manifold: Manifold of the positions, None for a vector space.
+        quick: Whether spheres and frames are moved by the cheapest retraction, as of ``BregmanSLC``.
 
     Returns:
         Values of the function, (steps + 1, ...), the trailing shape that of C and h broadcast; entry k is
@@ -118,13 +157,14 @@ def bregman_sweep(
 
     def one(C: Tensor, h: Tensor, state: BregmanState) -> tuple[BregmanState, Tensor]:
         gradient, value = slope(state.position)
-        return bregman_step(replace(rule, C=C, h=h), state, gradient, value), value
+        swept = replace(rule, C=C, h=h)
+        return bregman_step(swept, state, gradient, value, manifold=manifold, quick=quick), value
 
     step = torch.func.vmap(one)
-    first = bregman_start(start.detach())
+    first = bregman_start(start.detach(), manifold)
     state = BregmanState(
         first.position.expand(runs, *start.shape),
-        first.velocity.expand(runs, *start.shape),
+        first.velocity.expand(runs, *first.velocity.shape),
         Clock(*(entry.expand(runs) for entry in first.clock if isinstance(entry, Tensor))),
     )
     values = []

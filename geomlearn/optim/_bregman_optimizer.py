@@ -13,7 +13,7 @@ from torch.optim.optimizer import ParamsT
 from ._bregman_core import Clock, Move, advance, start_clock
 from ._bregman_options import check_options
 from ._bregman_rule import DEFAULTS, BregmanRule, Scheme
-from ._checks import infinite, refuse_sparse
+from ._checks import infinite, refuse_differentiable, refuse_sparse
 from ._motion import Motion, motion_of, still
 from ._reductions import products
 from ._scalars import Scalar
@@ -84,6 +84,11 @@ class BregmanOptimizer(TangentOptimizer):
         for key, value in start_clock()._asdict().items():
             group.setdefault(key, value)
         super().add_param_group(group)
+        try:
+            refuse_differentiable(self.param_groups[-1])
+        except ValueError:
+            del self.param_groups[-1]
+            raise
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a state, also one that was saved before an option was added."""
@@ -113,7 +118,7 @@ class BregmanOptimizer(TangentOptimizer):
             if group["weight_decay"]:
                 g = g.add(p, alpha=group["weight_decay"] * (-1 if group["maximize"] else 1))
             g = -g if group["maximize"] else g
-            motion = motion_of(p)
+            motion = motion_of(p, quick=group["quick"])
             if motion is not None:
                 curved.append(_Curved(p, motion, motion.gradient(p, g), self._velocity(p)))
                 continue
@@ -171,9 +176,8 @@ class BregmanOptimizer(TangentOptimizer):
         """Change velocities and parameters."""
         group = work.group
         for owner, motion, g, v in work.curved:
-            turned = (move.momentum * v - move.kick * g).to(v.dtype)
-            end, self.state[owner]["velocity"] = motion.move(owner, (move.h * turned).to(v.dtype), turned)
-            owner.copy_(end)
+            self.state[owner]["velocity"] = v.mul_(move.momentum).sub_((move.kick * g).to(v.dtype))
+            motion.go(owner, move.h, v, v)
         if group["differentiable"]:
             _move_out_of_place(self, work, move)
             return

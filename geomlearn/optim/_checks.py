@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ._manifold_parameter import ManifoldParameter
 from ._motion import still
 
 
@@ -59,6 +61,22 @@ def refuse_sparse(optimizer: Optimizer, gradient: Tensor) -> None:
         )
 
 
+def refuse_differentiable(group: dict[str, Any]) -> None:
+    """Refuse to record steps of parameters on manifolds, which are leaves of every graph.
+
+    Args:
+        group: A group with its options.
+
+    Raises:
+        ValueError: If it is to be differentiable and holds a parameter on a manifold.
+    """
+    if group["differentiable"] and any(isinstance(p, ManifoldParameter) for p in group["params"]):
+        raise ValueError(
+            "differentiable: a ManifoldParameter is a leaf, through which no step can be recorded; use"
+            " bregman_step with manifold=, which is a function, or differentiable=False"
+        )
+
+
 def refuse_infinite(optimizer: Optimizer, gradient: Tensor) -> None:
     """Refuse a gradient with infinite or NaN entries, which would take a parameter off its manifold.
 
@@ -69,7 +87,9 @@ def refuse_infinite(optimizer: Optimizer, gradient: Tensor) -> None:
     Raises:
         RuntimeError: If an entry is not finite.
     """
-    if gradient.numel() and not bool(torch.stack(torch.aminmax(gradient)).isfinite().all()):
+    if math.isfinite(gradient.sum().item()):  # one reduction, which may overflow; then look at the entries
+        return
+    if not bool(gradient.isfinite().all()):
         raise RuntimeError(infinite(optimizer))
 
 

@@ -1,4 +1,8 @@
-"""How a parameter on a manifold is moved: gradient, inner product, a step and what it carries along."""
+"""How a parameter on a manifold is moved: gradient, inner product, a step and what it carries along.
+
+Points were checked when they became parameters, and a gradient has the shape of its parameter: steps that are
+to be quick are made of plain tensor operations, without looking at their arguments again.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from torch import Tensor
 from lie import Grassmann, LieGroup, RiemannianManifold, Sphere, Stiefel
 
 from ._manifold_parameter import ManifoldParameter
+from ._scalars import Scalar
 
 
 class Motion(ABC):
@@ -33,22 +38,35 @@ class Motion(ABC):
         """Go from x along step; carry another tangent vector to the end."""
 
     @abstractmethod
-    def per_element(self, x: Tensor, numbers: Tensor) -> Tensor:
-        """Shape numbers, one for each element of x, to multiply tangent vectors."""
+    def per_element(self, numbers: Tensor) -> Tensor:
+        """Shape numbers, one for each element, to multiply tangent vectors."""
+
+    def go(
+        self, x: Tensor, factor: Scalar, direction: Tensor, carried: Tensor | None, size: Tensor | None = None
+    ) -> None:
+        """Move x by factor · direction / size and carry a tangent vector along, both in place.
+
+        Args:
+            x: Points; they are changed.
+            factor: A number, or a 0-dim tensor.
+            direction: Tangent vectors at x.
+            carried: Tangent vectors at x that become such at the end, ``direction`` itself for example.
+            size: A number for each element, to divide by.
+        """
+        step = factor * direction
+        if size is not None:
+            step = step / self.per_element(size)
+        end, moved = self.move(x, step.to(direction.dtype), step if carried is None else carried)
+        x.copy_(end)
+        if carried is not None:
+            carried.copy_(moved)
 
 
 class RiemannianMotion(Motion):
-    """On a Riemannian manifold: by geodesics of a sphere, else by the retraction of the manifold.
+    """On a Riemannian manifold: by geodesics of a sphere, else by the retraction of the manifold."""
 
-    Args:
-        manifold: The manifold.
-        quick: Whether to take the cheapest retraction, x + v projected on a sphere and by QR to frames, and
-            to carry vectors by projection.
-    """
-
-    def __init__(self, manifold: RiemannianManifold, quick: bool = False) -> None:
+    def __init__(self, manifold: RiemannianManifold) -> None:
         self.manifold = manifold
-        self.quick = quick
 
     def zero(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
@@ -61,9 +79,6 @@ class RiemannianMotion(Motion):
 
     def move(self, x: Tensor, step: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         M = self.manifold
-        if self.quick and isinstance(M, Sphere | Stiefel | Grassmann):
-            end = M.project(x + step) if isinstance(M, Sphere) else M.retract_qr(x, step)
-            return end, M.project_tangent(end, carried)
         if isinstance(M, Sphere):
             end = M.project(M.exp(x, step))
             return end, M.project_tangent(end, M.transport_along(x, step, carried))
@@ -74,7 +89,7 @@ class RiemannianMotion(Motion):
             return end, M.project_tangent(end, carried)
         return end, M.transport(x, end, carried)
 
-    def per_element(self, x: Tensor, numbers: Tensor) -> Tensor:
+    def per_element(self, numbers: Tensor) -> Tensor:
         return numbers.reshape(*numbers.shape, *(1 for _ in self.manifold.element_shape))
 
 
@@ -89,7 +104,6 @@ class GroupMotion(Motion):
         return x.new_zeros(*batch, self.group.dim)
 
     def gradient(self, x: Tensor, euclidean: Tensor) -> Tensor:
-        x = x.detach()
         pull: Any = torch.func.vjp(lambda xi: self.group.plus(x, xi), self.zero(x))[1]
         return pull(euclidean)[0]
 
@@ -99,16 +113,35 @@ class GroupMotion(Motion):
     def move(self, x: Tensor, step: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         return self.group.project(self.group.plus(x, step)), carried
 
-    def per_element(self, x: Tensor, numbers: Tensor) -> Tensor:
+    def per_element(self, numbers: Tensor) -> Tensor:
         return numbers.unsqueeze(-1)
+
+
+def motion_on(manifold: LieGroup | RiemannianManifold, *, quick: bool = False) -> Motion:
+    """Give the motion on a manifold.
+
+    Args:
+        manifold: The manifold.
+        quick: Whether spheres and frames take the cheapest retraction, x + v normalised or made orthonormal
+            by QR, and carry vectors by projection.
+
+    Returns:
+        The motion.
+    """
+    from ._quick_motion import FrameMotion, SphereMotion  # which are made from the motions here
+
+    if isinstance(manifold, LieGroup):
+        return GroupMotion(manifold)
+    if quick and isinstance(manifold, Sphere):
+        return SphereMotion(manifold)
+    if quick and isinstance(manifold, Stiefel | Grassmann):
+        return FrameMotion(manifold)
+    return RiemannianMotion(manifold)
 
 
 def motion_of(parameter: Tensor, *, quick: bool = False) -> Motion | None:
     """Give the motion of a parameter on a manifold, None for other tensors."""
-    if not isinstance(parameter, ManifoldParameter):
-        return None
-    manifold = parameter.manifold
-    return GroupMotion(manifold) if isinstance(manifold, LieGroup) else RiemannianMotion(manifold, quick)
+    return motion_on(parameter.manifold, quick=quick) if isinstance(parameter, ManifoldParameter) else None
 
 
 def still(parameter: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from ._checks import require, require_one_number
 from ._motion import Motion
-from ._riemannian_optimizer import RiemannianOptimizer
+from ._riemannian_optimizer import RiemannianOptimizer, in_tensors
 
 
 class RiemannianAdam(RiemannianOptimizer):
@@ -27,11 +27,15 @@ class RiemannianAdam(RiemannianOptimizer):
         betas: β₁ and β₂ of the running means.
         eps: Number added to the root of the second moment.
         weight_decay: λ of λ/2 ‖x‖², ‖x‖ in the space around the manifold, added to the function.
+        amsgrad: Whether to divide by the greatest second moment so far, from which convergence follows.
         maximize: Whether to maximize.
         foreach: As of ``torch.optim.Adam``, for parameters that are on no manifold.
+        capturable: Whether everything stays on the device, as CUDA graphs need; gradients are then not
+            checked for infinities.
+        differentiable: Whether the step is recorded by autograd, for parameters that are on no manifold.
 
     Raises:
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or differentiable is set for a ``ManifoldParameter``.
 
     References:
         G. Bécigneul, O.-E. Ganea: Riemannian adaptive optimization methods, ICLR 2019.
@@ -46,9 +50,12 @@ class RiemannianAdam(RiemannianOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -57,8 +64,11 @@ class RiemannianAdam(RiemannianOptimizer):
                 "betas": betas,
                 "eps": eps,
                 "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
                 "maximize": maximize,
                 "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
             },
         )
 
@@ -71,20 +81,20 @@ class RiemannianAdam(RiemannianOptimizer):
     def _step_flat(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         for p in parameters:
             if not self.state[p]:
-                self.state[p]["step"] = torch.zeros((), dtype=torch.float32)
-                self.state[p]["exp_avg"] = torch.zeros_like(p)
-                self.state[p]["exp_avg_sq"] = torch.zeros_like(p)
+                self.state[p].update(self._begin(group, p, torch.zeros_like(p), torch.zeros_like(p)))
         states = [self.state[p] for p in parameters]
         adam(
             parameters,
             [p.grad for p in parameters if p.grad is not None],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
-            [],
+            [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
             [state["step"] for state in states],
             foreach=group["foreach"],
+            capturable=group["capturable"],
+            differentiable=group["differentiable"],
             has_complex=any(p.is_complex() for p in parameters),
-            amsgrad=False,
+            amsgrad=group["amsgrad"],
             beta1=group["betas"][0],
             beta2=group["betas"][1],
             lr=group["lr"],
@@ -97,15 +107,21 @@ class RiemannianAdam(RiemannianOptimizer):
         state = self.state[p]
         squared = motion.inner(p, g, g)
         if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
-            state["exp_avg"] = torch.zeros_like(g)
-            state["exp_avg_sq"] = torch.zeros_like(squared)
+            state.update(self._begin(group, p, torch.zeros_like(g), torch.zeros_like(squared)))
         state["step"] += 1
-        k = float(state["step"])
+        k: Any = state["step"] if in_tensors(group) else float(state["step"])
         beta1, beta2 = group["betas"]
         mean = state["exp_avg"].lerp_(g, 1 - beta1)
-        state["exp_avg_sq"].lerp_(squared, 1 - beta2)
-        size = (state["exp_avg_sq"] / (1 - beta2**k)).sqrt() + group["eps"]
-        step = mean * (-group["lr"] / (1 - beta1**k)) / motion.per_element(p, size)
-        end, state["exp_avg"] = motion.move(p, step, mean)
-        p.copy_(end)
+        square = state["exp_avg_sq"].lerp_(squared, 1 - beta2)
+        if group["amsgrad"]:
+            square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
+        root = (1 - beta2**k) ** 0.5
+        size = square.sqrt().add_(group["eps"] * root)
+        motion.go(p, -self._rate(group) * root / (1 - beta1**k), mean, mean, size)
+
+    def _begin(self, group: dict[str, Any], p: Tensor, mean: Tensor, square: Tensor) -> dict[str, Tensor]:
+        """State of a parameter that has not been stepped."""
+        device = p.device if group["capturable"] else None
+        state = {"step": torch.zeros((), dtype=torch.float32, device=device)}
+        state |= {"exp_avg": mean, "exp_avg_sq": square}
+        return state | ({"max_exp_avg_sq": square.clone()} if group["amsgrad"] else {})

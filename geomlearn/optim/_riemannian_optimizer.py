@@ -9,9 +9,14 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from ._checks import refuse_infinite, refuse_sparse
+from ._checks import refuse_differentiable, refuse_infinite, refuse_sparse
 from ._motion import Motion, motion_of
 from ._tangent_optimizer import TangentOptimizer
+
+
+def in_tensors(group: dict[str, Any]) -> bool:
+    """Whether the scalars of a step are tensors, so that it waits for no device and cuts no graph."""
+    return bool(group["capturable"] or torch.compiler.is_compiling())
 
 
 class RiemannianOptimizer(TangentOptimizer):
@@ -30,19 +35,25 @@ class RiemannianOptimizer(TangentOptimizer):
         Raises:
             ValueError: If an option is out of range or a parameter is in another group already.
         """
-        self._check({**self.defaults, **param_group})
+        options = {**self.defaults, **param_group}
+        self._check(options)
         super().add_param_group(param_group)
+        try:
+            refuse_differentiable(self.param_groups[-1])
+        except ValueError:
+            del self.param_groups[-1]
+            raise
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a state, also one that was saved before an option was added."""
         super().__setstate__(state)
         for group in self.param_groups:
             for key, value in self.defaults.items():
-                if key != "differentiable":  # torch puts that one into defaults, and it is no option here
-                    group.setdefault(key, value)
+                group.setdefault(key, value)
 
     def _move_parameters(self, loss: float | Tensor | None) -> None:
-        with torch.no_grad():
+        self._accelerator_graph_capture_health_check()
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
             groups = [(group, *self._split(group)) for group in self.param_groups]
             for group, flat, curved in groups:
                 if flat:
@@ -62,12 +73,20 @@ class RiemannianOptimizer(TangentOptimizer):
             if motion is None:
                 flat.append(p)
                 continue
-            refuse_infinite(self, p.grad)
+            if not in_tensors(group):
+                refuse_infinite(self, p.grad)
             g = -p.grad if group["maximize"] else p.grad
             if group["weight_decay"]:
                 g = g.add(p, alpha=group["weight_decay"])
             curved.append((p, motion, motion.gradient(p, g)))
         return flat, curved
+
+    def _rate(self, group: dict[str, Any]) -> float | Tensor:
+        """The learning rate as a step on a manifold takes it."""
+        lr: float | Tensor = group["lr"]
+        if isinstance(lr, Tensor):
+            return lr.reshape(()) if in_tensors(group) else float(lr)
+        return lr
 
     @abstractmethod
     def _check(self, options: dict[str, Any]) -> None:

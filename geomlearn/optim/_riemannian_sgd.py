@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 from torch.optim.sgd import sgd
@@ -33,9 +34,12 @@ class RiemannianSGD(RiemannianOptimizer):
         nesterov: Whether to use Nesterov's correction; it needs momentum and no dampening.
         maximize: Whether to maximize.
         foreach: As of ``torch.optim.SGD``, for parameters that are on no manifold.
+        capturable: Whether everything stays on the device, as CUDA graphs need; gradients are then not
+            checked for infinities.
+        differentiable: Whether the step is recorded by autograd, for parameters that are on no manifold.
 
     Raises:
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or differentiable is set for a ``ManifoldParameter``.
 
     References:
         S. Bonnabel: Stochastic gradient descent on Riemannian manifolds, IEEE Transactions on Automatic
@@ -55,6 +59,8 @@ class RiemannianSGD(RiemannianOptimizer):
         *,
         maximize: bool = False,
         foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -66,6 +72,8 @@ class RiemannianSGD(RiemannianOptimizer):
                 "nesterov": nesterov,
                 "maximize": maximize,
                 "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
             },
         )
 
@@ -97,12 +105,16 @@ class RiemannianSGD(RiemannianOptimizer):
                 self.state[p][self.moment] = buffer
 
     def _step_curved(self, group: dict[str, Any], p: Tensor, motion: Motion, g: Tensor) -> None:
-        lr, momentum = group["lr"], group["momentum"]
+        momentum = group["momentum"]
+        factor = -self._rate(group)
         if not momentum:
-            p.copy_(motion.move(p, -lr * g, g)[0])
+            motion.go(p, factor, g, None)
             return
-        old = self.state[p].get(self.moment)
-        buffer = g.clone() if old is None else old.mul_(momentum).add_(g, alpha=1 - group["dampening"])
-        direction = g + momentum * buffer if group["nesterov"] else buffer
-        end, self.state[p][self.moment] = motion.move(p, -lr * direction, buffer)
-        p.copy_(end)
+        state = self.state[p]
+        buffer = state.get(self.moment)
+        if buffer is None:
+            buffer = state[self.moment] = g.clone()
+        else:
+            buffer.mul_(momentum).add_(g, alpha=1 - group["dampening"])
+        direction = torch.add(g, buffer, alpha=momentum) if group["nesterov"] else buffer
+        motion.go(p, factor, direction, buffer)

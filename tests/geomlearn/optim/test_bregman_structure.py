@@ -17,6 +17,10 @@ from geomlearn.optim import (
     BregmanRule,
     BregmanSLC,
     BregmanState,
+    PhasePoint,
+    bregman_hamiltonian,
+    bregman_leapfrog,
+    bregman_rest,
     bregman_start,
     bregman_step,
     bregman_sweep,
@@ -100,6 +104,94 @@ def test_a_step_without_tests_is_symplectic_in_momenta(family: str, scheme: Any)
     assert (J.T @ omega @ J - omega).norm() <= 1e-13 * J.norm() ** 2
 
 
+EXTENDED = {
+    "exponential": BregmanRule(0.1, 0.5, "exponential", 0.5),
+    "polynomial-3": BregmanRule(0.1, 0.5, "polynomial", 3.0),
+    "polynomial-6": BregmanRule(0.1, 0.05, "polynomial", 6.0),
+}
+
+
+def extended_run(rule: BregmanRule, time: float, steps: int) -> list[PhasePoint]:
+    """Points of the leapfrog map over a time, from rest."""
+    stepped = replace(rule, h=time / steps)
+    points = [bregman_rest(stepped, wavy, ARC)]
+    for _ in range(steps):
+        points.append(bregman_leapfrog(stepped, wavy, points[-1]))
+    return points
+
+
+@pytest.mark.parametrize("rule", EXTENDED.values(), ids=EXTENDED)
+def test_the_extended_map_is_symplectic_and_reversible(rule: BregmanRule) -> None:
+    point = extended_run(rule, 0.5, 5)[-1]
+
+    def flat(z: Tensor) -> Tensor:
+        start = PhasePoint(z[:3], z[3], z[4:7], z[7])
+        q, t, r, rt = bregman_leapfrog(rule, wavy, start)
+        return torch.cat([q, t[None], r, rt[None]])
+
+    z = torch.cat([point.position, point.time[None], point.momentum, point.time_momentum[None]])
+    J = torch.func.jacfwd(flat)(z)
+    eye, zero = torch.eye(4, dtype=torch.float64), torch.zeros(4, 4, dtype=torch.float64)
+    omega = torch.cat([torch.cat([zero, eye], 1), torch.cat([-eye, zero], 1)])
+    assert (J.T @ omega @ J - omega).norm() <= 1e-14 * J.norm() ** 2
+    back = bregman_leapfrog(replace(rule, h=-rule.h), wavy, bregman_leapfrog(rule, wavy, point))
+    for mine, start in zip(back, point):
+        torch.testing.assert_close(mine, start, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("rule", EXTENDED.values(), ids=EXTENDED)
+def test_errors_of_the_extended_map_fall_with_the_square_of_the_step(rule: BregmanRule) -> None:
+    runs = [extended_run(rule, 1.0, n) for n in (32, 64, 128)]
+    coarse, middle, fine = (points[-1] for points in runs)
+    for part in (0, 2, 3):  # the clock is exact
+        ratio = float((coarse[part] - middle[part]).norm() / (middle[part] - fine[part]).norm())
+        assert ratio == pytest.approx(4.0, rel=0.05)
+    drifts = [max(float(bregman_hamiltonian(rule, wavy, point).abs()) for point in points) for points in runs]
+    assert drifts[1] / drifts[2] == pytest.approx(4.0, rel=0.05)
+
+
+@pytest.mark.parametrize("family", RULES)
+def test_the_optimizer_iterates_the_extended_map(family: str) -> None:
+    rule = replace(RULES[family], restart=None, temporal_looping=False)
+    positions, _ = run(rule, wavy, ARC, 12)
+    point = bregman_rest(rule, wavy, ARC)
+    for position in positions[1:]:
+        point = bregman_leapfrog(rule, wavy, point)
+        torch.testing.assert_close(point.position, position, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("family", RULES)
+def test_a_restarted_step_is_one_of_gradient_descent(family: str) -> None:
+    rule, slope = RULES[family], torch.func.grad_and_value(bowl)
+    state = bregman_start(torch.full((10,), 3.0, dtype=torch.float64))
+    seen = 0
+    for _ in range(200):
+        gradient, value = slope(state.position)
+        new = bregman_step(rule, state, gradient, value)
+        if int(new.clock.steps) == 1 or int(new.clock.restarts) > int(state.clock.restarts):
+            half = 0.5 if int(new.clock.steps) == 1 else 1.0
+            size = half * float(rule.h) * float(rule.kick(float(new.clock.time)))
+            torch.testing.assert_close(new.position, state.position - size * gradient, rtol=1e-14, atol=0)
+            seen += 1
+        state = new
+    assert seen > 5
+
+
+def test_constant_momentum_is_heavy_ball() -> None:
+    """With C e^{−ηt} for C the step stays, and the method is torch's SGD with momentum e^{−ηh}."""
+    x, y = (torch.linspace(-1, 1, 10, dtype=torch.float64).requires_grad_() for _ in range(2))
+    ours = BregmanSLC([x], lr=10.0, C=1.0, restart=None, temporal_looping=False)
+    group = ours.param_groups[0]
+    step = 100 * 0.01**2 * np.exp(0.01 * (1 - 5))
+    theirs = torch.optim.SGD([y], lr=step, momentum=np.exp(-0.1))
+    for k in range(30):
+        x.grad, y.grad = LAMBDA * x.detach(), LAMBDA * y.detach() * (0.5 if k == 0 else 1)
+        group["C"] = float(np.exp(-0.01 * 10 * k))
+        ours.step()
+        theirs.step()
+        torch.testing.assert_close(x, y, rtol=1e-11, atol=1e-13)
+
+
 @pytest.mark.parametrize("p", [2.0, 4.0])
 def test_certificate_of_the_polynomial_family(p: float) -> None:
     h, C = 2e-3, 0.1
@@ -181,17 +273,23 @@ def test_invariances(family: str, scheme: Any) -> None:
     ],
 )
 def test_looping_prevents_the_blow_up(family: Any, C: float, h: float, dtype: torch.dtype) -> None:
-    def descend(looping: bool, steps: int) -> float:
+    def descend(looping: bool, steps: int) -> tuple[float, BregmanSLC]:
         x = torch.full((10,), 3.0, dtype=dtype, requires_grad=True)
         optimizer = BregmanSLC([x], lr=h, C=C, family=family, temporal_looping=looping)
-        for _ in range(steps):
-            x.grad = LAMBDA.to(dtype) * x.detach()
-            optimizer.step()
-        return float(bowl(x.detach()))
+        eigenvalues = LAMBDA.to(dtype)
+        try:
+            for _ in range(steps):
+                x.grad = eigenvalues * x.detach()
+                optimizer.step()
+        except RuntimeError as error:
+            assert "infinite or NaN" in str(error)  # noqa: PT017
+            return float("inf"), optimizer
+        return float(bowl(x.detach())), optimizer
 
-    assert descend(True, 2000) <= (1e-50 if dtype == torch.float64 else 1e-41)
-    with pytest.raises(RuntimeError, match="infinite or NaN"):
-        descend(False, 410)
+    assert descend(True, 5000)[0] <= (1e-150 if dtype == torch.float64 else 1e-41)
+    end, stopped = descend(False, 5000)
+    assert end == float("inf")
+    assert 59 <= stopped.param_groups[0]["steps"] <= 404
 
 
 def test_a_sweep_differentiates_and_counts() -> None:
