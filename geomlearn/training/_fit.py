@@ -181,6 +181,7 @@ def _check(
 ) -> None:
     for name, data in (("windows", windows), ("validation", validation)):
         h, own = getattr(data, "h", None), getattr(model, "h", None)
+        own = None if getattr(model, "counts_steps", False) else own
         if h is not None and own is not None and not math.isclose(float(h), float(own), rel_tol=1e-9):
             raise ValueError(
                 f"{name}: sampled every {float(h)}, but the model steps by h = {float(own)}; they must agree"

@@ -2,13 +2,16 @@
 
 from ._circle import CircleAction
 from ._gyroceptron import Gyroceptron
+from ._limit_report import LimitReport, measure_limit
 from ._resonance import Resonance, ResonanceWarning
 from ._twist import TwistLayer
 
 __all__ = [
     "CircleAction",
     "Gyroceptron",
+    "LimitReport",
     "Resonance",
     "ResonanceWarning",
     "TwistLayer",
+    "measure_limit",
 ]

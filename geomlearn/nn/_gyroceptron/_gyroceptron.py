@@ -67,6 +67,7 @@ class Gyroceptron(NearlyPeriodicMap):
         turn: The rotation.
         near: Layers of ``I``.
         psi: Layers of ``psi``, none where it is the identity.
+        counts_steps: Whether no time was given for a step.
         observables: ``"adiabatic_invariant"``, which the compiled rollout evaluates itself.
     """
 
@@ -82,7 +83,7 @@ class Gyroceptron(NearlyPeriodicMap):
         angle: float,
         near_identity: str = "ridge",
         *,
-        h: float = 1.0,
+        h: float | None = None,
         near_identity_size: Size = None,
         psi: str | None = None,
         psi_size: Size = None,
@@ -104,7 +105,8 @@ class Gyroceptron(NearlyPeriodicMap):
             circle_weights: One integer ``n_i`` for each pair, 0 for slow pairs.
             angle: ``theta`` in radians: the fast frequency times the step.
             near_identity: ``"ridge"``, ``"henon"`` or ``"gradient"`` (shears), the layers of ``I``.
-            h: Time of a step. ``I`` acts with strength ``epsilon h``.
+            h: Time of a step. ``I`` acts with strength ``epsilon h``. ``None`` counts time in steps,
+                ``h = 1``, and ``fit`` then takes data that were sampled at any step.
             near_identity_size: Number of ridge modules, or numbers of layers and hidden units; by default
                 91, (8, 6) and (8, 16).
             psi: ``"henon"`` or ``None`` for the identity.
@@ -127,12 +129,15 @@ class Gyroceptron(NearlyPeriodicMap):
         """
         super().__init__()
         degrees = half_dimension(dim)
-        if not 0 < abs(h) < math.inf:
-            raise ValueError(f"h: expected a finite step that is not zero, got {h}")
+        if h is not None and not 0 < abs(h) < math.inf:
+            raise ValueError(f"h: expected a finite step that is not zero, or None, got {h}")
         weights = CircleAction(circle_weights, degrees).weights
-        self.h = self.angle_step = float(h)
+        self.counts_steps = h is None
+        self.h = self.angle_step = 1.0 if h is None else float(h)
         self.near_identity, self.psi_kind = near_identity, psi
         self.near_identity_size = sizes_of("near_identity", near_identity, near_identity_size, NEAR_IDENTITY)
+        if psi is None and psi_size is not None:
+            raise ValueError(f"psi_size: expected None where psi is None, got {psi_size}; pass psi='henon'")
         self.psi_size = () if psi is None else sizes_of("psi", psi, psi_size, CONJUGATION)
         self.near_identity_last = near_identity_last
         self._set_epsilon(epsilon, degrees)
@@ -163,9 +168,14 @@ class Gyroceptron(NearlyPeriodicMap):
 
         Returns:
             A shallow copy, which shares the weights.
+
+        Warns:
+            ResonanceWarning: If the angle is too near a resonance for this parameter and was not before.
         """
         other = self.with_step(self.h)
         other._set_epsilon(epsilon, self.degrees)
+        if self.turn.constant and not self.resonance().close:
+            other.resonance().warn(stacklevel=2)
         return other
 
     def advance(self, carry: Tensor, control: Tensor | None, constants: None) -> Tensor:
@@ -248,7 +258,7 @@ class Gyroceptron(NearlyPeriodicMap):
             "angle": turn["angle"],
             "near_identity": self.near_identity,
             "h": self.h,
-            "angle_step": self.angle_step,
+            "angle_step": None if self.counts_steps else self.angle_step,
             "near_identity_size": list(self.near_identity_size),
             "psi": self.psi_kind,
             "psi_size": list(self.psi_size) or None,

@@ -19,12 +19,13 @@ def circle_values(action: CircleAction, w: Tensor, function: Function, points: i
         action: The circle action.
         w: States ``(..., 2 d)``.
         function: From states ``(..., 2 d)`` to ``(...)``.
-        points: Number of samples on a circle.
+        points: Number of samples on a circle, which closes at a turn over the common divisor of the weights.
 
     Returns:
         Shape ``(..., points)``.
     """
-    phases = 2 * torch.pi / points * torch.arange(points, dtype=w.dtype, device=w.device)
+    step = 2 * torch.pi / (points * action.divisor)
+    phases = step * torch.arange(points, dtype=w.dtype, device=w.device)
     return function(action(w.unsqueeze(-2), phases))
 
 
@@ -50,10 +51,12 @@ def first_correction(action: CircleAction, rates: Tensor, theta: Tensor) -> Tens
         ``mu_1`` at the first point of each circle ``(...)``.
     """
     points = rates.shape[-1]
+    if rates.numel() == 0:
+        return rates[..., 0]  # transforms of nothing are refused by some libraries
     orders = torch.fft.fftfreq(points, 1 / points, dtype=rates.dtype, device=rates.device)
     g = torch.fft.fft(rates, dim=-1) / points
-    solvable = (orders != 0) & (orders.abs() < points / 2) & (orders % action.divisor == 0)
-    phase = torch.exp(1j * orders * theta.unsqueeze(-1))
+    solvable = (orders != 0) & (orders.abs() < points / 2)
+    phase = torch.exp(1j * action.divisor * orders * theta.unsqueeze(-1))
     one = torch.ones((), dtype=phase.dtype, device=phase.device)
     terms = -g / torch.where(solvable, phase - one, one)
     return torch.where(solvable, terms, 0 * one).sum(-1).real

@@ -130,7 +130,8 @@ class NearlyPeriodicMap(FlowMap):
 
         Args:
             x: States ``(..., n)``.
-            points: Samples on each circle; half of it is the highest harmonic.
+            points: Samples on each circle; harmonics beyond half of them are lost, which shows as a change
+                that is no longer of second order, on large circles first.
 
         Returns:
             Shape ``(...)``.
@@ -144,7 +145,7 @@ class NearlyPeriodicMap(FlowMap):
                 " map is no rotation, and the correction is not the one of nearly periodic maps"
             )
         if self.turn.constant:
-            found = self.resonance(harmonics=max(1, (points - 1) // 2 // self.action.divisor))
+            found = self.resonance(harmonics=max(1, (points - 1) // 2))
             if found.divisor <= _VANISHING:
                 raise ValueError(
                     f"angle: expected one that is no resonance of a harmonic up to {points // 2}, got "

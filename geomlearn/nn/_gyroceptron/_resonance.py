@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 HARMONICS = 8
-MARGIN = 3.0
+MARGIN = 2.0
 _ROUNDING = 1e-9
 
 

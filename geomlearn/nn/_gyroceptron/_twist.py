@@ -291,7 +291,7 @@ class TwistLayer(SymplecticLayer):
         return {
             "type": "TwistLayer",
             "circle_weights": list(self.action.weights),
-            "angle": float(self.angle),
+            "angle": float(self.angle.detach()),
             "degree": self.degree,
             "units": self.units,
             "sees_slow": self.sees_slow,
@@ -300,7 +300,6 @@ class TwistLayer(SymplecticLayer):
 
     def extra_repr(self) -> str:
         """Show the weights and the form of the angle."""
-        return (
-            f"{self.action.weights}, angle={float(self.angle):.6g}, degree={self.degree}, units={self.units}"
-            + (", sees_slow=True" if self.sees_slow else "")
-        )
+        seen = ", sees_slow=True" if self.sees_slow else ""
+        angle = float(self.angle.detach())
+        return f"{self.action.weights}, angle={angle:.6g}, degree={self.degree}, units={self.units}{seen}"
