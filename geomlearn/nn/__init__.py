@@ -1,7 +1,15 @@
 """Networks that are flow maps, and the learned parts they are made of."""
 
 from ._direct import DirectFlow
-from ._gyroceptron import CircleAction, Gyroceptron, Resonance, ResonanceWarning, TwistLayer
+from ._gyroceptron import (
+    CircleAction,
+    Gyroceptron,
+    LimitReport,
+    Resonance,
+    ResonanceWarning,
+    TwistLayer,
+    measure_limit,
+)
 from ._inertia import LogCholeskyInertia, RealisableInertia
 from ._liefvin import GaugeWarning, LieFVIN
 from ._mass import LearnedMass
@@ -41,6 +49,7 @@ __all__ = [
     "LearnedMass",
     "LearnedMatrix",
     "LieFVIN",
+    "LimitReport",
     "LinearShear",
     "LogCholeskyInertia",
     "NeuralDamping",
@@ -57,4 +66,5 @@ __all__ = [
     "SymplecticLayer",
     "SymplecticScaling",
     "TwistLayer",
+    "measure_limit",
 ]
