@@ -13,11 +13,11 @@ from torch.optim.optimizer import ParamsT
 from ._bregman_core import Clock, Move, advance, start_clock
 from ._bregman_options import check_options
 from ._bregman_rule import DEFAULTS, BregmanRule, Scheme
-from ._checks import infinite, refuse_differentiable, refuse_sparse
-from ._motion import Motion, motion_of, still
+from ._checks import infinite, refuse_sparse
+from ._motion import Motion
 from ._reductions import products
 from ._scalars import Scalar
-from ._tangent_optimizer import TangentOptimizer
+from ._tangent_optimizer import Place, TangentOptimizer
 
 _CLOCK = Clock._fields
 
@@ -84,50 +84,44 @@ class BregmanOptimizer(TangentOptimizer):
         for key, value in start_clock()._asdict().items():
             group.setdefault(key, value)
         super().add_param_group(group)
-        try:
-            refuse_differentiable(self.param_groups[-1])
-        except ValueError:
-            del self.param_groups[-1]
-            raise
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a state, also one that was saved before an option was added."""
         super().__setstate__(state)
         for group in self.param_groups:
-            for key, value in (*self.defaults.items(), *start_clock()._asdict().items()):
+            for key, value in start_clock()._asdict().items():
                 group.setdefault(key, value)
 
     def _move_parameters(self, loss: float | Tensor | None) -> None:
         self._accelerator_graph_capture_health_check()
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            works = [work for group in self.param_groups if (work := self._gather(group)) is not None]
+            pairs = zip(self.param_groups, self._places, strict=True)
+            works = [work for pair in pairs if (work := self._gather(*pair)) is not None]
             decided = [(work, *self._decide(work, loss)) for work in works]
             for work, clock, move in decided:
                 self._move(work, move)
                 self._remember(work, clock)
 
-    def _gather(self, group: dict[str, Any]) -> _Work | None:
+    def _gather(self, group: dict[str, Any], places: list[Place]) -> _Work | None:
         """Collect what has a gradient, and measure it."""
-        alive = [p for p in group["params"] if p.grad is not None]
+        alive = self._with_motions(group, places, quick=group["quick"])
         if not alive:
             return None
         owners, gradients, curved = [], [], []
-        for p in alive:
-            refuse_sparse(self, p.grad)
-            g = p.grad
+        for p, g, motion in alive:
+            refuse_sparse(self, g)
             if group["weight_decay"]:
                 g = g.add(p, alpha=group["weight_decay"] * (-1 if group["maximize"] else 1))
             g = -g if group["maximize"] else g
-            motion = motion_of(p, quick=group["quick"])
             if motion is not None:
-                curved.append(_Curved(p, motion, motion.gradient(p, g), self._velocity(p)))
+                curved.append(_Curved(p, motion, motion.gradient(p, g), self._velocity(p, motion)))
                 continue
             owners.append(p)
             gradients.append(_real(g.resolve_conj()))
         velocities = [_real(self._velocity(p)) for p in owners]
         parameters = [_real(p) for p in owners]
         with torch.no_grad():
-            sums = products(gradients, velocities, alive[0].device)
+            sums = products(gradients, velocities, alive[0][0].device)
             if curved:
                 sums = _with_curved(sums, curved)
         measured: Tensor | list[float] = sums
@@ -137,8 +131,11 @@ class BregmanOptimizer(TangentOptimizer):
                 raise RuntimeError(infinite(self))
         return _Work(group, parameters, owners, gradients, velocities, curved, measured)
 
-    def _velocity(self, parameter: Tensor) -> Tensor:
-        return self.state[parameter]["velocity"] if parameter in self.state else still(parameter)
+    def _velocity(self, parameter: Tensor, motion: Motion | None = None) -> Tensor:
+        if parameter in self.state:
+            velocity: Tensor = self.state[parameter]["velocity"]
+            return velocity
+        return torch.zeros_like(parameter) if motion is None else motion.zero(parameter)
 
     def _decide(self, work: _Work, loss: Any) -> tuple[Clock, Move]:
         """Ask the core what to do."""

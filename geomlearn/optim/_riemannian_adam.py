@@ -91,7 +91,7 @@ class RiemannianAdam(RiemannianOptimizer):
             [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
             [state["step"] for state in states],
             foreach=group["foreach"],
-            capturable=group["capturable"],
+            capturable=group["capturable"] and all(p.device.type != "cpu" for p in parameters),
             differentiable=group["differentiable"],
             has_complex=any(p.is_complex() for p in parameters),
             amsgrad=group["amsgrad"],
@@ -121,7 +121,8 @@ class RiemannianAdam(RiemannianOptimizer):
 
     def _begin(self, group: dict[str, Any], p: Tensor, mean: Tensor, square: Tensor) -> dict[str, Tensor]:
         """State of a parameter that has not been stepped."""
-        device = p.device if group["capturable"] else None
-        state = {"step": torch.zeros((), dtype=torch.float32, device=device)}
+        state = {
+            "step": torch.zeros((), dtype=torch.float32, device=p.device if group["capturable"] else None)
+        }
         state |= {"exp_avg": mean, "exp_avg_sq": square}
         return state | ({"max_exp_avg_sq": square.clone()} if group["amsgrad"] else {})

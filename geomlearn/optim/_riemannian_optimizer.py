@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from ._checks import refuse_differentiable, refuse_infinite, refuse_sparse
-from ._motion import Motion, motion_of
-from ._tangent_optimizer import TangentOptimizer
+from ._checks import refuse_infinite, refuse_sparse
+from ._motion import Motion
+from ._tangent_optimizer import Place, TangentOptimizer
 
 
 def in_tensors(group: dict[str, Any]) -> bool:
@@ -35,47 +35,36 @@ class RiemannianOptimizer(TangentOptimizer):
         Raises:
             ValueError: If an option is out of range or a parameter is in another group already.
         """
-        options = {**self.defaults, **param_group}
-        self._check(options)
+        self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
-        try:
-            refuse_differentiable(self.param_groups[-1])
-        except ValueError:
-            del self.param_groups[-1]
-            raise
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a state, also one that was saved before an option was added."""
-        super().__setstate__(state)
-        for group in self.param_groups:
-            for key, value in self.defaults.items():
-                group.setdefault(key, value)
 
     def _move_parameters(self, loss: float | Tensor | None) -> None:
         self._accelerator_graph_capture_health_check()
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            groups = [(group, *self._split(group)) for group in self.param_groups]
+            groups = [
+                (group, *self._split(group, places))
+                for group, places in zip(self.param_groups, self._places, strict=True)
+            ]
             for group, flat, curved in groups:
                 if flat:
                     self._step_flat(group, flat)
                 for p, motion, g in curved:
                     self._step_curved(group, p, motion, g)
 
-    def _split(self, group: dict[str, Any]) -> tuple[list[Tensor], list[tuple[Tensor, Motion, Tensor]]]:
+    def _split(
+        self, group: dict[str, Any], places: list[Place]
+    ) -> tuple[list[Tensor], list[tuple[Tensor, Motion, Tensor]]]:
         """Separate parameters of vector spaces from those on manifolds, with the gradients of these."""
         flat: list[Tensor] = []
         curved: list[tuple[Tensor, Motion, Tensor]] = []
-        for p in group["params"]:
-            if p.grad is None:
-                continue
-            refuse_sparse(self, p.grad)
-            motion = motion_of(p, quick=True)
+        for p, g, motion in self._with_motions(group, places, quick=True):
+            refuse_sparse(self, g)
             if motion is None:
                 flat.append(p)
                 continue
             if not in_tensors(group):
-                refuse_infinite(self, p.grad)
-            g = -p.grad if group["maximize"] else p.grad
+                refuse_infinite(self, g)
+            g = -g if group["maximize"] else g
             if group["weight_decay"]:
                 g = g.add(p, alpha=group["weight_decay"])
             curved.append((p, motion, motion.gradient(p, g)))

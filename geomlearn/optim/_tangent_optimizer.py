@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import StateDict
 
-from ._checks import refuse_changed_shapes
+from lie import LieGroup, RiemannianManifold
+
+from ._checks import refuse_changed_shapes, refuse_differentiable
+from ._manifold_parameter import ManifoldParameter
+from ._motion import Motion, motion_on
+
+Place = LieGroup | RiemannianManifold | None
 
 
 class TangentOptimizer(Optimizer):
@@ -22,6 +28,47 @@ class TangentOptimizer(Optimizer):
     """
 
     moment: str
+    _places: list[
+        list[Place]
+    ]  # of the parameters of each group: compiled graphs see no classes of parameters
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, with options of its own or else those of the constructor.
+
+        Args:
+            param_group: ``{"params": ..., option: value, ...}``.
+
+        Raises:
+            ValueError: If an option is out of range or a parameter is in another group already.
+        """
+        super().add_param_group(param_group)
+        try:
+            refuse_differentiable(self.param_groups[-1])
+        except ValueError:
+            del self.param_groups[-1]
+            raise
+        self._find_places()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state, also one that was saved before an option was added."""
+        super().__setstate__(state)
+        self._find_places()
+        for group in self.param_groups:
+            for key, value in self.defaults.items():
+                group.setdefault(key, value)
+
+    def _find_places(self) -> None:
+        self._places = [[_place(p) for p in group["params"]] for group in self.param_groups]
+
+    def _with_motions(
+        self, group: dict[str, Any], places: list[Place], *, quick: bool
+    ) -> list[tuple[Tensor, Tensor, Motion | None]]:
+        """The parameters that have a gradient, with it, and with their motions if they are on manifolds."""
+        return [
+            (p, p.grad, None if place is None else motion_on(place, quick=quick))
+            for p, place in zip(group["params"], places, strict=True)
+            if p.grad is not None
+        ]
 
     def load_state_dict(self, state_dict: StateDict) -> None:
         """Take the state of another optimizer of this kind, to go on bit for bit.
@@ -61,9 +108,15 @@ class TangentOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if not torch.compiler.is_compiling():
+            self._find_places()  # groups may have been given other parameters
         self._move_parameters(loss)
         return loss
 
     @abstractmethod
     def _move_parameters(self, loss: float | Tensor | None) -> None:
         """Make the step."""
+
+
+def _place(parameter: Tensor) -> Place:
+    return parameter.manifold if isinstance(parameter, ManifoldParameter) else None
