@@ -209,8 +209,9 @@ class ProjectedStep(SystemMethod):
                 b, code.offset, code.state, [f"@{row} = {{}}" for row in level] + unused
             )
         if self.project_initial:
-            with b.loop(f"for first in range({_FIRST}):"):
-                field.manifold.emit_moved(b, code.offset, code.state, level, 1, b.rows(1)[0])
+            off = b.rows(1)[0]
+            b.lanes(f"@{off} = 0.0")
+            field.manifold.emit_moved(b, code.offset, code.state, level, _FIRST, off)
         self._method().emit_start(inner)
 
     def emit_step(self, code: StepCode) -> None:
