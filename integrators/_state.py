@@ -97,6 +97,27 @@ class StateSpace:
         """Spaces are equal when their parts are."""
         return isinstance(other, StateSpace) and self.parts == other.parts
 
+    def fits(self, other: StateSpace) -> bool:
+        """Tell whether states of one space can be read as states of the other.
+
+        Args:
+            other: Another layout.
+
+        Returns:
+            Whether names, manifolds and shapes agree, and units and frames where both spaces state them.
+
+        Example:
+            >>> StateSpace(vector("q", 1, unit="rad")).fits(StateSpace(vector("q", 1)))
+            True
+        """
+        if [(p.name, p.manifold, p.shape) for p in self.parts] != [
+            (p.name, p.manifold, p.shape) for p in other.parts
+        ]:
+            return False
+        pairs = list(zip(self.parts, other.parts, strict=True))
+        units = all(a.unit == b.unit or "1" in (a.unit, b.unit) for a, b in pairs)
+        return units and all(a.frame == b.frame or not (a.frame and b.frame) for a, b in pairs)
+
     def __hash__(self) -> int:
         """Hash of the parts."""
         return hash(self.parts)

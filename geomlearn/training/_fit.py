@@ -187,7 +187,7 @@ def _check(
                 f"{name}: sampled every {float(h)}, but the model steps by h = {float(own)}; they must agree"
             )
         space, layout = getattr(data, "space", None), getattr(model, "space", None)
-        if loss is None and space is not None and layout is not None and space != layout:
+        if loss is None and space is not None and layout is not None and not layout.fits(space):
             raise ValueError(f"{name}: its states are {space}, those of the model are {layout}")
     if isinstance(optimizer, LBFGS) and (gradient_clip is not None or batch_size is not None):
         raise ValueError(

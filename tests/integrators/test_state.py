@@ -106,3 +106,19 @@ def test_check_names_what_is_wrong():
     with pytest.raises(ValueError, match=r"x\.R\[2\] is not in SO3"):
         SPACE.check(x)
     SPACE.check(x, tol=0.5)
+
+
+def test_units_and_frames_count_where_both_are_stated() -> None:
+    plain = StateSpace(vector("q", 2), vector("p", 2))
+    stated = StateSpace(vector("q", 2, unit="rad"), vector("p", 2, frame="body"))
+    other = StateSpace(vector("q", 2, unit="m"), vector("p", 2, frame="world"))
+    assert plain != stated
+    assert plain.fits(stated)
+    assert stated.fits(plain)
+    assert stated.fits(stated)
+    assert not stated.fits(other)
+    assert not stated.fits(StateSpace(vector("q", 2, unit="m"), vector("p", 2)))
+    assert not stated.fits(StateSpace(vector("q", 2), vector("p", 2, frame="world")))
+    assert not plain.fits(StateSpace(vector("q", 2), vector("p", 3)))
+    assert not plain.fits(StateSpace(vector("p", 2), vector("q", 2)))
+    assert not plain.fits(StateSpace(vector("q", 2)))

@@ -102,6 +102,7 @@ def program(file: Path) -> str:
         "docs/concepts/constraints.md",
         "docs/concepts/energy.md",
         "docs/concepts/least_squares.md",
+        "docs/concepts/symplectic_networks.md",
     ],
 )
 def test_a_page_runs_from_top_to_bottom(file: str, tmp_path: Path) -> None:

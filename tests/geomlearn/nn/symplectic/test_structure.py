@@ -101,20 +101,26 @@ def test_certificate() -> None:
     assert "symplectic" in str(result)
 
 
-def test_a_basis_that_is_not_shared_spoils_a_gradient_of_both_halves() -> None:
+def test_a_gradient_of_both_halves_needs_a_basis_of_a_lagrangian_plane() -> None:
     """``p -= B g(s), q += A g(s), s = A^T p + B^T q`` is symplectic only where ``A^T B`` is symmetric.
 
-    At weights near zero the defect hides in the rounding errors.
+    So it is with ``A = I + S2 S3`` and ``B = S1 + S1 S2 S3 + S3``, and not with ``A = I + S1 S2``, whose
+    defect small weights hide in the rounding errors.
     """
-    for size, least, most in ((1e-8, 0.0, 1e-14), (1.0, 0.1, 1e9)):
-        a, b = (size * torch.randn(2, 5, generator=generator(k), dtype=torch.float64) for k in (0, 1))
+    z = box(2)
+    for size, least, most in ((1e-5, 0.0, 1e-14), (0.5, 1e-2, 1e9)):
+        drawn = (size * torch.randn(2, 2, generator=generator(k), dtype=torch.float64) for k in range(4))
+        s1, s2, s3, w = (matrix + matrix.mT for matrix in drawn)
+        eye = torch.eye(2, dtype=torch.float64)
+        b = s1 + s1 @ s2 @ s3 + s3
+        for a, wrong in ((eye + s1 @ s2, True), (eye + s2 @ s3, False)):
 
-        def step(z: Tensor, a: Tensor = a, b: Tensor = b) -> Tensor:
-            g = torch.sigmoid(z[2:] @ a + z[:2] @ b)
-            return torch.cat((z[:2] + a @ g, z[2:] - b @ g))
+            def step(z: Tensor, a: Tensor = a, b: Tensor = b, w: Tensor = w) -> Tensor:
+                g = torch.sigmoid((z[2:] @ a + z[:2] @ b) @ w) @ w
+                return torch.cat((z[:2] + a @ g, z[2:] - b @ g))
 
-        defect = defects(torch.func.jacrev(step)(box(2)))[0]
-        assert least <= defect <= most
+            defect = defects(torch.func.jacrev(step)(z))[0]
+            assert least <= defect <= most if wrong else defect < 1e-13
 
 
 def test_adjoint_and_symmetric_composition() -> None:
