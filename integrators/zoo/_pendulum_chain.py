@@ -116,8 +116,8 @@ class PendulumChain:
         }
 
     @property
-    def accelerations(self) -> dict[str, str]:
-        """Accelerations ``v1 ... v2n`` without the rods: gravity, and friction across the rods.
+    def accelerations(self) -> list[str]:
+        """The ``2 n`` accelerations without the rods: gravity, and friction across the rods.
 
         With the rods as constraints in the metric of the masses they give the motion.
         """
@@ -128,12 +128,12 @@ class PendulumChain:
         for k in self._numbers:
             slip = f"({slips[k]} - {slips[k - 1]})" if k > 1 else slips[k]
             pushes[k] = (f" + b*{slip}*{self._gap(self.n + k)}", f" - b*{slip}*{self._gap(k)}")
-        rows = {}
-        for i, start in enumerate(("0", "-g")):
-            for k in self._numbers:
-                total = "".join(pushes[j][i] for j in range(1, k + 1)) if self.friction else ""
-                rows[f"v{i * self.n + k}"] = start + total
-        return rows
+        sums = [
+            "".join(pushes[j][i] for j in range(1, k + 1)) if self.friction else ""
+            for i in range(2)
+            for k in self._numbers
+        ]
+        return ["0" + total for total in sums[: self.n]] + ["-g" + total for total in sums[self.n :]]
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -76,8 +76,8 @@ def test_expressions_are_the_residual_and_its_rate(n: int) -> None:
 def test_accelerations_with_rods_as_constraints_are_the_motion(n: int, friction: float) -> None:
     """Gauss: what the rods add is the smallest change that keeps them."""
     link = chain(n, friction)
-    free = {f"q{k}": f"v{k}" for k in range(1, 2 * n + 1)} | link.accelerations
-    raw = VectorField(free, link.parameters)
+    names = [f"{letter}{k}" for letter in "qv" for k in range(1, 2 * n + 1)]
+    raw = VectorField([*names[2 * n :], *link.accelerations], link.parameters, names)
     u = link.cartesian(*draw(n))
     f = raw.field(u)
     slope = torch.func.vmap(torch.func.jacrev(link.residual))(u)
