@@ -17,6 +17,7 @@ from ._matrices import LearnedDamping, LearnedMatrix
 from ._matrix_fields import NeuralDamping, NeuralGain
 from ._mlp import MLP
 from ._potential import NeuralPotential
+from ._projected import ProjectedField
 from ._scaled import ScaledFlow, SymplecticScaling
 from ._symplectic import (
     ActivationShear,
@@ -55,6 +56,7 @@ __all__ = [
     "NeuralDamping",
     "NeuralGain",
     "NeuralPotential",
+    "ProjectedField",
     "RealisableInertia",
     "Resonance",
     "ResonanceWarning",
