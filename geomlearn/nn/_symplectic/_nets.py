@@ -221,7 +221,7 @@ class SympNet(SymplecticFlow):
 
 @register("RidgeSymplectic")
 class RidgeSymplectic(SymplecticFlow):
-    """A network of ridge modules ``z -> z + scale h phi'(w . z + b) Omega w``.
+    """A network of ridge modules ``z -> z + scale h phi'(w . z) Omega w``.
 
     It is exactly the identity at step zero, and near it any first-order generator can be approached. It was
     more accurate by orders of magnitude than Hénon layers of as many weights on two coupled oscillators.
@@ -239,6 +239,7 @@ class RidgeSymplectic(SymplecticFlow):
         dim: int,
         modules: int = 32,
         profile: str | int = "tanh",
+        units: int = 1,
         h: float = 1.0,
         scale: float | None = 1.0,
         deviation: float = 0.1,
@@ -252,6 +253,7 @@ class RidgeSymplectic(SymplecticFlow):
             dim: Dimension ``2 d`` of the phase space.
             modules: Number of modules.
             profile: ``"tanh"``, ``"sigmoid"`` or ``"sin"``, or the degree of a polynomial.
+            units: Hidden units of each profile that is no polynomial.
             h: Time that the map takes.
             scale: Factor on all modules beside ``h``, such as a small parameter; ``None`` for neither.
             deviation: Standard deviation of the first amplitudes.
@@ -259,9 +261,15 @@ class RidgeSymplectic(SymplecticFlow):
             generator: Source of the random numbers.
             system: A system whose energy and invariants are followed.
         """
-        layer = RidgeLayer(half_dimension(dim), modules, profile, deviation, dtype, generator)
+        layer = RidgeLayer(half_dimension(dim), modules, profile, units, deviation, dtype, generator)
         super().__init__([layer], h, scale, system)
-        self._options = {"dim": dim, "modules": modules, "profile": profile, "scale": scale}
+        self._options = {
+            "dim": dim,
+            "modules": modules,
+            "profile": profile,
+            "units": units,
+            "scale": scale,
+        }
 
     def config(self) -> dict[str, Any]:
         """Plain description; the numbers are weights."""

@@ -14,24 +14,26 @@ from ._layer import Strength, SymplecticLayer, count
 from ._profiles import ACTIVATIONS, Profile, activation
 
 Slope = str | int
+Weights = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 class RidgeLayer(SymplecticLayer):
-    """A stack of ridge modules ``z -> z + strength phi'(w . z + b) Omega w``, one after another.
+    """A stack of ridge modules ``z -> z + strength phi'(w . z) Omega w``, one after another.
 
-    Each is the exact flow of the Hamiltonian ``phi(w . z + b)`` over the time ``strength``, since ``w . z``
-    does not change along it: ``w . Omega w = 0``. A module couples positions and momenta, and sums of such
+    Each is the exact flow of the Hamiltonian ``phi(w . z)`` over the time ``strength``, since ``w . z`` does
+    not change along it: ``w . Omega w = 0``. A module couples positions and momenta, and sums of such
     Hamiltonians are dense, so that the first-order generator of a stack can be anything. With
-    ``profile="tanh"`` the derivative of the profile is ``phi'(s) = a tanh(s)``; with a whole number ``n`` it
-    is the polynomial ``a_1 + a_2 s + ... + a_n s^(n-1)``, which makes quadratic Hamiltonians exact for
-    ``n = 2``.
+    ``profile="tanh"`` the derivative of the profile is ``phi'(s) = a tanh(s + b)``, or with several units
+    ``sum_j a_j tanh(v_j s + b_j)``; with a whole number ``n`` it is the polynomial
+    ``a_1 + a_2 s + ... + a_n s^(n-1)``, which makes quadratic Hamiltonians exact for ``n = 2``.
 
     Source: Tapley, Symplectic neural networks based on dynamical systems, 2024, arXiv:2408.09821.
 
     Attributes:
         w: Directions ``(modules, 2 d)``.
-        b: Biases ``(modules,)``; ``None`` for polynomials, which need none.
-        a: Amplitudes ``(modules,)``, or coefficients ``(modules, n)``.
+        b: Biases ``(modules,)`` or ``(modules, units)``; ``None`` for polynomials, which need none.
+        a: Amplitudes ``(modules,)`` or ``(modules, units)``, or coefficients ``(modules, n)``.
+        v: Factors ``(modules, units)`` of several units, or ``None``.
 
     Example:
         >>> layer = RidgeLayer(degrees=2, modules=5, generator=torch.Generator().manual_seed(0))
@@ -43,12 +45,14 @@ class RidgeLayer(SymplecticLayer):
     w: nn.Parameter
     b: nn.Parameter | None
     a: nn.Parameter
+    v: nn.Parameter | None
 
     def __init__(
         self,
         degrees: int,
         modules: int,
         profile: Slope = "tanh",
+        units: int = 1,
         deviation: float = 0.1,
         dtype: torch.dtype = torch.float64,
         generator: torch.Generator | None = None,
@@ -59,12 +63,13 @@ class RidgeLayer(SymplecticLayer):
             degrees: Number ``d`` of positions, and of momenta.
             modules: Number of modules.
             profile: ``"tanh"``, ``"sigmoid"`` or ``"sin"``, or the degree of a polynomial.
+            units: Hidden units of each profile that is no polynomial.
             deviation: Standard deviation of the amplitudes.
             dtype: Floating-point type.
             generator: Source of the random numbers.
 
         Raises:
-            ValueError: If the profile is not known.
+            ValueError: If the profile is not known, or a polynomial has hidden units.
         """
         super().__init__(degrees)
         k = count("modules", modules)
@@ -74,14 +79,18 @@ class RidgeLayer(SymplecticLayer):
                 f" {profile!r}"
             )
         self.profile = profile if isinstance(profile, str) else count("profile", profile)
-        self.length = k
+        self.length, self.units = k, count("units", units)
+        if units > 1 and not isinstance(profile, str):
+            raise ValueError(f"units: expected 1 for a polynomial, got {units}; give a higher degree")
         self.w = normal((k, 2 * degrees), 1.0, dtype, generator)
+        self.b = self.v = None
         if isinstance(profile, str):
-            self.a = normal((k,), deviation, dtype, generator)
-            self.b = normal((k,), 1.0, dtype, generator)
+            size = (k,) if units == 1 else (k, units)
+            self.a = normal(size, deviation, dtype, generator)
+            self.b = normal(size, 1.0, dtype, generator)
+            self.v = None if units == 1 else normal(size, 1.0, dtype, generator)
         else:
             self.a = normal((k, profile), deviation, dtype, generator)
-            self.b = None
 
     @property
     def _shape(self) -> Profile | None:
@@ -95,22 +104,21 @@ class RidgeLayer(SymplecticLayer):
     def forward(self, z: Tensor, strength: Strength = 1.0, control: Tensor | None = None) -> Tensor:
         """Apply the modules."""
         self.halves(z)
-        return self._through(z, strength, range(self.length))
+        return self._through(z, strength, False)
 
     def inverse(self, z: Tensor, strength: Strength = 1.0, control: Tensor | None = None) -> Tensor:
         """Apply the modules backwards with the opposite strength."""
         self.halves(z)
-        return self._through(z, -strength, range(self.length - 1, -1, -1))
+        return self._through(z, -strength, True)
 
-    def _through(self, z: Tensor, strength: Strength, order: range) -> Tensor:
-        directions, moves = self.w.unbind(0), self.turned().unbind(0)
-        amplitudes = self.a.unbind(0)
-        biases = None if self.b is None else self.b.unbind(0)
-        shape = self._shape
-        for k in order:
-            s = z @ directions[k] if biases is None else z @ directions[k] + biases[k]
-            size = _polynomial(s, amplitudes[k]) if shape is None else amplitudes[k] * shape.value(s)
-            z = z + (strength * size).unsqueeze(-1) * moves[k]
+    def _through(self, z: Tensor, strength: Strength, backwards: bool) -> Tensor:
+        moves = self.turned() if isinstance(strength, Tensor) else strength * self.turned()
+        modules = list(zip(self.w.unbind(0), moves.unbind(0), self._profiles()))
+        for w, move, weights in reversed(modules) if backwards else modules:
+            size = self._value(z @ w, *weights)
+            if isinstance(strength, Tensor):
+                size = strength * size
+            z = torch.addcmul(z, size.unsqueeze(-1), move)
         return z
 
     def jacobian(self, z: Tensor, strength: Strength = 1.0, control: Tensor | None = None) -> Tensor:
@@ -118,52 +126,63 @@ class RidgeLayer(SymplecticLayer):
         self.halves(z)
         total = torch.eye(2 * self.degrees, dtype=z.dtype, device=z.device)
         total = total.expand(*_batch(z, strength), -1, -1)
-        moves, shape = self.turned(), self._shape
-        for k in range(self.length):
-            w, a = self.w[k], self.a[k]
-            s = z @ w if self.b is None else z @ w + self.b[k]
-            if shape is None:
-                value, slope = _polynomial(s, a), _polynomial_slope(s, a)
-            else:
-                value, slope = (a * x for x in shape.both(s))
+        for w, move, weights in zip(self.w.unbind(0), self.turned().unbind(0), self._profiles()):
+            value, slope = self._both(z @ w, *weights)
             row = (strength * slope).unsqueeze(-1) * (w @ total)
-            total = total + moves[k].unsqueeze(-1) * row.unsqueeze(-2)
-            z = z + (strength * value).unsqueeze(-1) * moves[k]
+            total = total + move.unsqueeze(-1) * row.unsqueeze(-2)
+            z = z + (strength * value).unsqueeze(-1) * move
         return total
+
+    def _profiles(self) -> list[Weights]:
+        """Amplitudes, biases and factors of each module."""
+        none = [None] * self.length
+        b = none if self.b is None else list(self.b.unbind(0))
+        v = none if self.v is None else list(self.v.unbind(0))
+        return list(zip(self.a.unbind(0), b, v))
+
+    def _value(self, s: Tensor, a: Tensor, b: Tensor | None, v: Tensor | None) -> Tensor:
+        """``phi'(s)`` of one module."""
+        shape = self._shape
+        if shape is None or b is None:
+            return _polynomial(s, a)
+        return a * shape.value(s + b) if v is None else (a * shape.value(s.unsqueeze(-1) * v + b)).sum(-1)
+
+    def _both(self, s: Tensor, a: Tensor, b: Tensor | None, v: Tensor | None) -> tuple[Tensor, Tensor]:
+        """``phi'(s)`` and ``phi''(s)`` of one module."""
+        shape = self._shape
+        if shape is None or b is None:
+            return _polynomial(s, a), _polynomial_slope(s, a)
+        value, slope = shape.both(s + b if v is None else s.unsqueeze(-1) * v + b)
+        if v is None:
+            return a * value, a * slope
+        return (a * value).sum(-1), (a * v * slope).sum(-1)
 
     def kernel_key(self) -> tuple[Any, ...]:
         """Give what the text of the kernel depends on."""
-        return ("ridge", self.degrees, self.length, self.profile)
+        return ("ridge", self.degrees, self.length, self.profile, self.units)
 
     def kernel_numbers(self) -> list[Tensor]:
-        """Give the numbers of one module after another: direction, bias, amplitudes."""
-        bias = [] if self.b is None else [self.b.unsqueeze(-1)]
-        return [torch.cat((self.w, *bias, self.a.reshape(self.length, -1)), -1)]
+        """Give the numbers of one module after another: direction, factors, biases, amplitudes."""
+        own = [value.reshape(self.length, -1) for value in (self.v, self.b, self.a) if value is not None]
+        return [torch.cat((self.w, *own), -1)]
 
     def emit_at(
         self, builder: KernelBuilder, z: Rows, place: str, strength: str, inverse: bool, control: Rows
     ) -> None:
         """Write a loop over the modules."""
         d, n = self.degrees, 2 * self.degrees
-        shape = self._shape
-        width = n + 2 if isinstance(self.profile, str) else n + self.profile
-        at = (
-            f"{place} + {width} * i"
-            if not inverse
-            else f"{place} + {width * (self.length - 1)} - {width} * i"
-        )
+        width = self.kernel_numbers()[0].shape[1]
+        last = width * (self.length - 1)
+        at = f"{place} + {last} - {width} * i" if inverse else f"{place} + {width} * i"
         with builder.loop(f"for i in range({self.length}):"):
             builder.line(f"module = {at}")
             for k in range(n):
                 builder.line(f"w_{k} = P[module + {k}]")
-            for k in range(width - n):
-                builder.line(f"a_{k} = P[module + {n + k}]")
+            names = [f"a_{k}" for k in range(width - n)]
+            for k, name in enumerate(names):
+                builder.line(f"{name} = P[module + {n + k}]")
             product = " + ".join(f"w_{k} * @{row}" for k, row in enumerate(z))
-            if shape is None:
-                value = _horner([f"a_{k}" for k in range(width - n)])
-                statements = [f"s = {product}", f"y = {value}"]
-            else:
-                statements = [f"s = a_0 + {product}", *shape.code, "y = a_1 * y"]
+            statements = [f"s = {product}", *self._code(names)]
             sign, other = ("-", "+") if inverse else ("+", "-")
             builder.lanes(
                 *statements,
@@ -172,10 +191,22 @@ class RidgeLayer(SymplecticLayer):
                 *[f"@{row} = @{row} {other} w_{k} * y" for k, row in enumerate(z[d:])],
             )
 
+    def _code(self, names: list[str]) -> list[str]:
+        """Statements that compute ``y = phi'(s)`` from the numbers of these names."""
+        shape, m = self._shape, self.units
+        if shape is None:
+            return [f"y = {_horner(names)}"]
+        if self.v is None:
+            return [f"s = s + {names[0]}", *shape.code, f"y = {names[1]} * y"]
+        statements = ["x = s", "total = 0.0"]
+        for v, b, a in zip(names[:m], names[m : 2 * m], names[2 * m :]):
+            statements += [f"s = {v} * x + {b}", *shape.code, f"total = total + {a} * y"]
+        return [*statements, "y = total"]
+
     def config(self) -> dict[str, Any]:
         """Give a plain description; the numbers are weights."""
         own = {"degrees": self.degrees, "modules": self.length, "profile": self.profile}
-        return {"type": "RidgeLayer", **own}
+        return {"type": "RidgeLayer", **own, "units": self.units}
 
 
 def _batch(z: Tensor, strength: Strength) -> tuple[int, ...]:

@@ -60,6 +60,7 @@ def every_layer(d: int, seed: int = 0, size: float = 0.4) -> dict[str, Symplecti
     }
     ridges = {
         "ridge tanh": RidgeLayer(d, 6, generator=source),
+        "ridge hidden": RidgeLayer(d, 3, "sigmoid", 4, generator=source),
         "ridge polynomial": RidgeLayer(d, 4, 3, generator=source),
     }
     layers = henon | shears | ridges

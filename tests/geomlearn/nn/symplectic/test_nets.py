@@ -32,6 +32,7 @@ NETS: dict[str, Any] = {
     "G": lambda: SympNet(4, "G", 3, 4, h=0.1, activation="tanh", parameters=2, generator=generator()),
     "LA": lambda: SympNet(4, "LA", 3, shears=3, h=0.1, scale=None, generator=generator()),
     "ridge": lambda: RidgeSymplectic(4, 5, h=0.1, scale=0.5, generator=generator()),
+    "ridge hidden": lambda: RidgeSymplectic(4, 3, "sin", 3, h=0.1, generator=generator()),
     "ridge polynomial": lambda: RidgeSymplectic(4, 5, 4, h=0.01, generator=generator()),
 }
 
@@ -166,6 +167,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "half": (lambda: LinearShear(2, "x"), "updates: expected 'p' or 'q'"),
     "activation": (lambda: ActivationShear(2, "p", "relu"), "activation: expected one of"),
     "profile": (lambda: RidgeLayer(2, 3, "relu"), "profile: expected one of"),
+    "hidden polynomial": (lambda: RidgeLayer(2, 3, 2, units=2), "units: expected 1 for a polynomial"),
     "degree": (lambda: RidgeLayer(2, 3, 0), "profile: expected a whole number of at least 1"),
     "units": (lambda: GradientShear(2, 0), "units: expected a whole number of at least 1"),
     "degrees": (lambda: HenonMap(0), "degrees: expected a whole number of at least 1"),
