@@ -16,7 +16,7 @@ import integrators  # noqa: E402
 import lie  # noqa: E402
 from integrators import certify, load_rollout, rollout  # noqa: E402
 
-from . import data, interop, losses, nn, optim, training  # noqa: E402
+from . import data, export, interop, losses, nn, optim, training  # noqa: E402
 from .data import Windows  # noqa: E402
 from .nn import LieFVIN  # noqa: E402
 from .training import fit, load, save  # noqa: E402
@@ -28,6 +28,7 @@ __all__ = [
     "Windows",
     "certify",
     "data",
+    "export",
     "fit",
     "integrators",
     "interop",
