@@ -18,6 +18,7 @@ from ._matrix_fields import NeuralDamping, NeuralGain
 from ._mlp import MLP
 from ._potential import NeuralPotential
 from ._projected import ProjectedField
+from ._rattle_net import RattleNet
 from ._scaled import ScaledFlow, SymplecticScaling
 from ._symplectic import (
     ActivationShear,
@@ -57,6 +58,7 @@ __all__ = [
     "NeuralGain",
     "NeuralPotential",
     "ProjectedField",
+    "RattleNet",
     "RealisableInertia",
     "Resonance",
     "ResonanceWarning",

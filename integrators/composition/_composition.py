@@ -345,11 +345,13 @@ def _written_out(flow: FlowMap) -> list[FlowMap]:
 
 def _observe(system: System, names: list[str], builder: KernelBuilder, state: Rows) -> Rows:
     """Write observed values of a system from the rows of its state."""
-    offset, rows = system.emit_parameters(builder), []
-    for name in names:
-        targets = builder.rows(system.observables[name])
-        system.emit_observable(builder, name, offset, state, [f"@{row} = {{}}" for row in targets])
-        rows += targets
+    sizes = [system.observables[name] for name in names]
+    offset, rows = system.emit_parameters(builder), builder.rows(sum(sizes))
+    first = 0
+    for name, size in zip(names, sizes, strict=True):
+        targets = [f"@{row} = {{}}" for row in rows[first : first + size]]
+        system.emit_observable(builder, name, offset, state, targets)
+        first += size
     return rows
 
 

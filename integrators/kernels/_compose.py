@@ -119,6 +119,7 @@ def compose_programs(
         verdict_row=verdict,
         controlled=control_size > 0,
         double=any(stage.program.double or stage.program.checked for stage in stages),
+        apart=verdict is not None,
     )
 
 

@@ -58,6 +58,8 @@ class KernelProgram:
             each lane since it was cleared; ``None`` for steps that cannot fail.
         controlled: Whether the map has inputs.
         double: Whether it computes in float64 alone, as steps do that solve equations to rounding.
+        apart: Whether its functions are compiled on their own, not written into each of their callers, which
+            takes half the time to compile and, for steps as long as those that solve equations, none to run.
     """
 
     builder: KernelBuilder
@@ -71,6 +73,7 @@ class KernelProgram:
     verdict_row: int | None = None
     controlled: bool = True
     double: bool = False
+    apart: bool = False
 
     def dtype(self, states: torch.dtype) -> torch.dtype:
         """Choose the floating-point type in which states are advanced.
@@ -115,9 +118,10 @@ class KernelProgram:
             Python source.
         """
         functions = [*self.map_functions(), *self._loop()]
-        inlined = (*_SMALL, *self.builder.functions, *(() if self.checked else _MAP))
+        own = (*self.builder.functions, *(() if self.checked else _MAP))
+        inlined, inner = (_SMALL, (*_INNER, *own)) if self.apart else ((*_SMALL, *own), _INNER)
         constants = self.constants(dtype)
-        return module_source(functions, lanes, self.builder.row_count, inlined, _INNER, constants, dtype)
+        return module_source(functions, lanes, self.builder.row_count, inlined, inner, constants, dtype)
 
     def constants(self, dtype: torch.dtype = torch.float64) -> dict[str, object]:
         """What the functions of the map and of the loop read as constants.

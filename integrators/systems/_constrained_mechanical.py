@@ -17,7 +17,8 @@ from ._parse import Expression, parse, require_known
 from ._scalar import Called, sample
 from ._system import HamiltonianSystem
 
-Constraint = Callable[[Tensor], Tensor]
+Constraints = Sequence[Expression] | Mapping[str, Expression] | Callable[[Tensor], Tensor]
+"""Expressions in a list or by name, or a function in torch."""
 
 
 class ConstrainedMechanicalSystem(ConstrainedSystem):
@@ -41,7 +42,7 @@ class ConstrainedMechanicalSystem(ConstrainedSystem):
     def __init__(
         self,
         system: HamiltonianSystem,
-        constraints: Sequence[Expression] | Mapping[str, Expression] | Constraint,
+        constraints: Constraints,
     ) -> None:
         """Bind constraints to a system.
 
