@@ -100,6 +100,7 @@ def program(file: Path) -> str:
         "docs/concepts/rollouts.md",
         "docs/concepts/certificates.md",
         "docs/concepts/constraints.md",
+        "docs/concepts/projection.md",
         "docs/concepts/energy.md",
         "docs/concepts/least_squares.md",
         "docs/concepts/symplectic_networks.md",
