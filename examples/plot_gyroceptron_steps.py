@@ -38,7 +38,7 @@ from geomlearn.nn import Gyroceptron
 class Size(NamedTuple):
     """How much of everything."""
 
-    per_box: int
+    per_box: tuple[int, int]
     modules: int
     losses: tuple[float, float]
     times: tuple[float, float]
@@ -48,9 +48,9 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "full": Size(700, 91, (4e-7, 3e-4), (5000.0, 20_000.0), 200, 1_000_000, "numba"),
-    "medium": Size(300, 91, (5e-6, 2e-3), (5000.0, 20_000.0), 200, 100_000, "numba"),
-    "small": Size(60, 12, (4e-3, 5e-1), (30.0, 100.0), 20, 100, "torch"),
+    "full": Size((700, 1500), 91, (4e-7, 1e-4), (5000.0, 20_000.0), 200, 1_000_000, "numba"),
+    "medium": Size((300, 300), 91, (5e-6, 2e-3), (5000.0, 20_000.0), 200, 100_000, "numba"),
+    "small": Size((60, 60), 12, (4e-3, 5e-1), (30.0, 100.0), 20, 100, "torch"),
 }
 parser = argparse.ArgumentParser()
 parser.add_argument("--size", choices=SIZES, default="medium")
@@ -67,7 +67,7 @@ starts[:, 0] = 1.5
 starts[:, 1] = torch.tensor([0.0, 0.15, 0.3, 0.4, 1.0, 1.45, 1.55], dtype=torch.float64)
 
 
-def trained(h: float, target: float) -> Gyroceptron:
+def trained(h: float, per_box: int, target: float) -> Gyroceptron:
     """Fit a gyroceptron of step ``h`` and say what came out."""
     net = Gyroceptron(
         dim=4,
@@ -81,7 +81,7 @@ def trained(h: float, target: float) -> Gyroceptron:
     clock = time.process_time()
     history = fit(
         net,
-        coupled_oscillator_windows(0, per_box=size.per_box, h=h),
+        coupled_oscillator_windows(0, per_box=per_box, h=h),
         loss=loss,
         optimizer="levenberg-marquardt",
         stop_at=target / PUBLISHED,
@@ -128,8 +128,8 @@ def summary(name: str, x: torch.Tensor, true: torch.Tensor, lost: int) -> None:
 
 
 figure, panels = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-for panel, h, target, span in zip(panels, (1.0, 10.0), size.losses, size.times, strict=True):
-    net, splitting = trained(h, target), strang(h)
+for k, (panel, h, span) in enumerate(zip(panels, (1.0, 10.0), size.times, strict=True)):
+    net, splitting = trained(h, size.per_box[k], size.losses[k]), strang(h)
     count = round(span / h)
     true = rollout(
         splitting.with_step(h / size.substeps),
@@ -158,20 +158,21 @@ for panel, h, target, span in zip(panels, (1.0, 10.0), size.losses, size.times, 
         f" {float(change[: len(change) // 10].abs().max()):.2g} in the first tenth,"
         f" {float(change.abs().max()):.2g} in all"
     )
-    for k in range(len(starts)):
-        first = k == 0
+    thin = max(count // 800, 1)
+    for orbit in range(len(starts)):
+        first = orbit == 0
         panel.plot(
-            *split.states[:, k, 1::2].T,
+            *split.states[::thin, orbit, 1::2].T,
             ".",
-            ms=2,
+            ms=1.5,
             color=plotting.PALETTE[1],
             label="Strang" if first else None,
         )
-        panel.plot(*true[:, k, 1::2].T, color="0.75", lw=3, label="true" if first else None)
+        panel.plot(*true[:, orbit, 1::2].T, color="0.75", lw=3, label="true" if first else None)
         panel.plot(
-            *found.states[:, k, 1::2].T,
+            *found.states[::thin, orbit, 1::2].T,
             ".",
-            ms=2,
+            ms=1.5,
             color=plotting.PALETTE[0],
             label="gyroceptron" if first else None,
         )

@@ -95,3 +95,27 @@ def test_several_steps_at_once_can_be_fitted() -> None:
     error = relative_increment_error(net, windows)
     assert error["q"].shape == (3, 2)
     assert float(error["q"][2, 1]) < 0.3
+
+
+def test_a_gyroceptron_is_found_again_from_its_steps() -> None:
+    """With the call that needs neither a loss nor a number of steps."""
+
+    def network() -> Gyroceptron:
+        source = torch.Generator().manual_seed(3)
+        return Gyroceptron(4, 0.1, (1, 0), angle=2.4, near_identity_size=3, generator=source)
+
+    true, net = network(), network()
+    source = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for layer in true.near:
+            layer.get_parameter("a").mul_(10)
+        z = torch.randn(60, 4, generator=source, dtype=torch.float64)
+        pairs = Windows.from_pairs(z, true(z), true.h, true.space)
+        for parameter, exact in zip(net.parameters(), true.parameters(), strict=True):
+            parameter.copy_(exact + 0.05 * torch.randn(exact.shape, generator=source, dtype=torch.float64))
+        assert float((net(z) - true(z)).abs().max()) > 1e-3
+    history = fit(net, pairs, optimizer="levenberg-marquardt", progress=False)
+    assert history.stop_reason == "converged"
+    assert history.steps < 60
+    with torch.no_grad():
+        assert float((net(z) - true(z)).abs().max()) < 1e-9
