@@ -17,7 +17,7 @@ from ._checks import infinite, refuse_sparse
 from ._motion import Motion
 from ._reductions import products
 from ._scalars import Scalar
-from ._tangent_optimizer import Place, TangentOptimizer
+from ._tangent_optimizer import Moved, TangentOptimizer
 
 _CLOCK = Clock._fields
 
@@ -95,20 +95,16 @@ class BregmanOptimizer(TangentOptimizer):
     def _move_parameters(self, loss: float | Tensor | None) -> None:
         self._accelerator_graph_capture_health_check()
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            pairs = zip(self.param_groups, self._places, strict=True)
-            works = [work for pair in pairs if (work := self._gather(*pair)) is not None]
+            works = [self._gather(group, moved) for group, moved in self._moved() if moved]
             decided = [(work, *self._decide(work, loss)) for work in works]
             for work, clock, move in decided:
                 self._move(work, move)
                 self._remember(work, clock)
 
-    def _gather(self, group: dict[str, Any], places: list[Place]) -> _Work | None:
+    def _gather(self, group: dict[str, Any], moved: Moved) -> _Work:
         """Collect what has a gradient, and measure it."""
-        alive = self._with_motions(group, places, quick=group["quick"])
-        if not alive:
-            return None
         owners, gradients, curved = [], [], []
-        for p, g, motion in alive:
+        for p, g, motion in moved:
             refuse_sparse(self, g)
             if group["weight_decay"]:
                 g = g.add(p, alpha=group["weight_decay"] * (-1 if group["maximize"] else 1))
@@ -121,7 +117,7 @@ class BregmanOptimizer(TangentOptimizer):
         velocities = [_real(self._velocity(p)) for p in owners]
         parameters = [_real(p) for p in owners]
         with torch.no_grad():
-            sums = products(gradients, velocities, alive[0][0].device)
+            sums = products(gradients, velocities, moved[0][0].device)
             if curved:
                 sums = _with_curved(sums, curved)
         measured: Tensor | list[float] = sums

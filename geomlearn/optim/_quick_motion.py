@@ -21,8 +21,21 @@ class QuickMotion(RiemannianMotion):
         """Bring a point near the manifold to it; what y holds may be lost."""
 
     @abstractmethod
+    def normal(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor | None, float]:
+        """Give a tensor, another or none to multiply it by, and a number: what of v is not tangent at x."""
+
     def tangent(self, x: Tensor, v: Tensor) -> Tensor:
         """Project v on the tangent space at x."""
+        a, b, factor = self.normal(x, v)
+        return torch.sub(v, a, alpha=factor) if b is None else torch.addcmul(v, a, b, value=-factor)
+
+    def make_tangent(self, x: Tensor, v: Tensor) -> None:
+        """Project v on the tangent space at x in place."""
+        a, b, factor = self.normal(x, v)
+        if b is None:
+            v.sub_(a, alpha=factor)
+        else:
+            v.addcmul_(a, b, value=-factor)
 
     def move(self, x: Tensor, step: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         end = self.land(x + step)
@@ -41,7 +54,7 @@ class QuickMotion(RiemannianMotion):
             there = torch.addcdiv(x, direction, self.per_element(size), value=factor)
         x.copy_(self.land(there))
         if carried is not None:
-            carried.copy_(self.tangent(x, carried))
+            self.make_tangent(x, carried)
 
 
 class SphereMotion(QuickMotion):
@@ -56,11 +69,11 @@ class SphereMotion(QuickMotion):
     def land(self, y: Tensor) -> Tensor:
         return y / torch.linalg.vector_norm(y, dim=-1, keepdim=True)
 
-    def tangent(self, x: Tensor, v: Tensor) -> Tensor:
-        return torch.addcmul(v, torch.linalg.vecdot(x, v).unsqueeze(-1), x, value=-1)
+    def normal(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor | None, float]:
+        return torch.linalg.vecdot(x, v).unsqueeze(-1), x, 1.0
 
     def per_element(self, numbers: Tensor) -> Tensor:
-        return numbers.unsqueeze(-1)
+        return numbers.unsqueeze(-1) if numbers.ndim else numbers
 
 
 class FrameMotion(QuickMotion):
@@ -72,8 +85,11 @@ class FrameMotion(QuickMotion):
         q, r = torch.linalg.qr(y)
         return q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)  # no 0: x + v is as long as x at least
 
-    def tangent(self, x: Tensor, v: Tensor) -> Tensor:
-        return _horizontal(x, v) if isinstance(self.manifold, Grassmann) else _without_symmetric(x, v)
+    def normal(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor | None, float]:
+        along = x.mT @ v
+        if isinstance(self.manifold, Grassmann):
+            return _times(x, along), None, 1.0
+        return _times(x, along + along.mT), None, 0.5
 
     def gradient(self, x: Tensor, euclidean: Tensor) -> Tensor:
         M = self.manifold
@@ -83,17 +99,13 @@ class FrameMotion(QuickMotion):
         return self.manifold.inner(x, u, v) if _is_canonical(self.manifold) else (u * v).sum((-2, -1))
 
     def per_element(self, numbers: Tensor) -> Tensor:
-        return numbers[..., None, None]
+        return numbers.unsqueeze(-1).unsqueeze(-1) if numbers.ndim else numbers
 
 
 def _is_canonical(manifold: Stiefel | Grassmann) -> bool:
     return isinstance(manifold, Stiefel) and manifold.metric == "canonical"
 
 
-def _without_symmetric(x: Tensor, v: Tensor) -> Tensor:
-    half = x.mT @ v
-    return torch.sub(v, x @ (half + half.mT), alpha=0.5)
-
-
-def _horizontal(x: Tensor, v: Tensor) -> Tensor:
-    return v - x @ (x.mT @ v)
+def _times(x: Tensor, small: Tensor) -> Tensor:
+    """Multiply by columns, as QR lays frames out: several times faster for batches of tall frames."""
+    return (small.mT @ x.mT).mT

@@ -11,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from ._checks import refuse_infinite, refuse_sparse
 from ._motion import Motion
-from ._tangent_optimizer import Place, TangentOptimizer
+from ._tangent_optimizer import Moved, TangentOptimizer
 
 
 def in_tensors(group: dict[str, Any]) -> bool:
@@ -41,10 +41,7 @@ class RiemannianOptimizer(TangentOptimizer):
     def _move_parameters(self, loss: float | Tensor | None) -> None:
         self._accelerator_graph_capture_health_check()
         with torch.set_grad_enabled(self.defaults["differentiable"]):
-            groups = [
-                (group, *self._split(group, places))
-                for group, places in zip(self.param_groups, self._places, strict=True)
-            ]
+            groups = [(group, *self._split(group, moved)) for group, moved in self._moved()]
             for group, flat, curved in groups:
                 if flat:
                     self._step_flat(group, flat)
@@ -52,12 +49,12 @@ class RiemannianOptimizer(TangentOptimizer):
                     self._step_curved(group, p, motion, g)
 
     def _split(
-        self, group: dict[str, Any], places: list[Place]
+        self, group: dict[str, Any], moved: Moved
     ) -> tuple[list[Tensor], list[tuple[Tensor, Motion, Tensor]]]:
         """Separate parameters of vector spaces from those on manifolds, with the gradients of these."""
         flat: list[Tensor] = []
         curved: list[tuple[Tensor, Motion, Tensor]] = []
-        for p, g, motion in self._with_motions(group, places, quick=True):
+        for p, g, motion in moved:
             refuse_sparse(self, g)
             if motion is None:
                 flat.append(p)

@@ -11,13 +11,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import StateDict
 
-from lie import LieGroup, RiemannianManifold
-
 from ._checks import refuse_changed_shapes, refuse_differentiable
-from ._manifold_parameter import ManifoldParameter
-from ._motion import Motion, motion_on
+from ._motion import Motion, motion_of
 
-Place = LieGroup | RiemannianManifold | None
+Moved = list[tuple[Tensor, Tensor, Motion | None]]
+"""Parameters that have a gradient, with it, and with their motions if they are on manifolds."""
 
 
 class TangentOptimizer(Optimizer):
@@ -28,9 +26,9 @@ class TangentOptimizer(Optimizer):
     """
 
     moment: str
-    _places: list[
-        list[Place]
-    ]  # of the parameters of each group: compiled graphs see no classes of parameters
+    # Found outside of compiled graphs, which do not see what class a parameter is of.
+    _motions: list[list[Motion | None]]
+    _found: list[tuple[Any, ...]]
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with options of its own or else those of the constructor.
@@ -47,27 +45,38 @@ class TangentOptimizer(Optimizer):
         except ValueError:
             del self.param_groups[-1]
             raise
-        self._find_places()
+        self._find_motions()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a state, also one that was saved before an option was added."""
         super().__setstate__(state)
-        self._find_places()
         for group in self.param_groups:
             for key, value in self.defaults.items():
                 group.setdefault(key, value)
+        self._find_motions()
 
-    def _find_places(self) -> None:
-        self._places = [[_place(p) for p in group["params"]] for group in self.param_groups]
+    def _find_motions(self) -> None:
+        """Find how each parameter is moved, anew where groups have been given other parameters."""
+        now = [(group.get("quick"), *map(id, group["params"])) for group in self.param_groups]
+        if now != self.__dict__.get("_found"):
+            self._motions = [
+                [motion_of(p, quick=group.get("quick", True)) for p in group["params"]]
+                for group in self.param_groups
+            ]
+            self._found = now
 
-    def _with_motions(
-        self, group: dict[str, Any], places: list[Place], *, quick: bool
-    ) -> list[tuple[Tensor, Tensor, Motion | None]]:
-        """The parameters that have a gradient, with it, and with their motions if they are on manifolds."""
+    def _moved(self) -> list[tuple[dict[str, Any], Moved]]:
+        """The groups, and which of their parameters are to be moved and how."""
         return [
-            (p, p.grad, None if place is None else motion_on(place, quick=quick))
-            for p, place in zip(group["params"], places, strict=True)
-            if p.grad is not None
+            (
+                group,
+                [
+                    (p, p.grad, motion)
+                    for p, motion in zip(group["params"], motions, strict=True)
+                    if p.grad is not None
+                ],
+            )
+            for group, motions in zip(self.param_groups, self._motions, strict=True)
         ]
 
     def load_state_dict(self, state_dict: StateDict) -> None:
@@ -109,14 +118,10 @@ class TangentOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         if not torch.compiler.is_compiling():
-            self._find_places()  # groups may have been given other parameters
+            self._find_motions()
         self._move_parameters(loss)
         return loss
 
     @abstractmethod
     def _move_parameters(self, loss: float | Tensor | None) -> None:
         """Make the step."""
-
-
-def _place(parameter: Tensor) -> Place:
-    return parameter.manifold if isinstance(parameter, ManifoldParameter) else None
