@@ -140,6 +140,10 @@ class TwistLayer(SymplecticLayer):
             kick
         )
 
+    def inverse(self, z: Tensor, strength: Strength = 1.0, control: Tensor | None = None) -> Tensor:
+        """Turn back, by the opposite strength."""
+        return self.forward(z, -strength)
+
     def jacobian(self, z: Tensor, strength: Strength = 1.0, control: Tensor | None = None) -> Tensor:
         """Derivative of ``forward`` by the states, in closed form.
 
