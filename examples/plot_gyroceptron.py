@@ -122,7 +122,7 @@ for name, model in (("gyroceptron", net), ("plain network", plain)):
 # --------------
 # Both are iterated from the seven published starts, at the same loss. The third map is the Strang
 # splitting of the known Hamiltonian at the same step: where equations are known, and the step resolves
-# the fast motion, it is the better map, and a hundred times cheaper.
+# the fast motion, it is the better map, and forty times cheaper.
 KICKS = "eps*(q2**2/2 + q1*q2*sin(2*q1 + 2*q2))"
 quadratic = gi.Hamiltonian("(q1**2 + p1**2)/2 + eps*p2**2/2", {"eps": epsilon}, positions="q1 q2")
 rest = gi.Hamiltonian(KICKS, {"eps": epsilon}, momenta="p1 p2")

@@ -10,7 +10,7 @@ from geomlearn import fit
 from geomlearn.data import Windows, coupled_oscillator_windows
 from geomlearn.losses import VelocityPositionLoss, relative_increment_error
 from geomlearn.nn import DirectFlow, Gyroceptron
-from integrators import FlowMap, rollout, zoo
+from integrators import FlowMap, RungeKutta4, rollout, zoo
 
 EPSILON, H = 0.01, 0.05
 PUBLISHED = 2 * 512  # the published loss is a sum over the four variables and a batch of 512
@@ -57,6 +57,16 @@ def test_the_loss_is_the_published_one(fresh: Windows) -> None:
     assert published(still, fresh) == pytest.approx(2.2e-2, rel=0.05)
     rotation = Gyroceptron(4, 0.0, (1, 0), H, h=H, near_identity_size=1)
     assert published(rotation, fresh) == pytest.approx(2.0e-4, rel=0.1)
+
+
+def test_labels_of_a_float32_integration_put_a_floor_under_the_loss() -> None:
+    """The published labels are those of 100 steps of RK4 in float32: 2.2e-9 from the truth."""
+    true = coupled_oscillator_windows(1, per_box=500, h=H)
+    flow = RungeKutta4(zoo.coupled_oscillators(EPSILON).system.float(), H / 100)
+    with torch.no_grad():
+        labels = flow.unroll(true.states[:, 0].float(), steps=100)[-1].double()
+    error = (labels - true.states[:, 1]).square() * torch.tensor([EPSILON, 1.0, EPSILON, 1.0])
+    assert 512 * float(error.sum(-1).mean()) == pytest.approx(2.2e-9, rel=0.5)
 
 
 def test_thirty_ridge_modules_are_better_than_the_published_weights(net: Gyroceptron, fresh: Windows) -> None:
