@@ -33,6 +33,7 @@ from ._symplectic import (
     SymplecticFlow,
     SymplecticLayer,
     SympNet,
+    TimeShear,
 )
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "SymplecticFlow",
     "SymplecticLayer",
     "SymplecticScaling",
+    "TimeShear",
     "TwistLayer",
     "measure_limit",
 ]

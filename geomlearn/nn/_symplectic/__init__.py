@@ -8,6 +8,7 @@ from ._layer import SymplecticLayer
 from ._nets import HenonNet, RidgeSymplectic, SympNet
 from ._ridge import RidgeLayer
 from ._shears import ActivationShear, GradientShear, LinearShear
+from ._time_shear import TimeShear
 
 __all__ = [
     "ActivationShear",
@@ -22,5 +23,6 @@ __all__ = [
     "SympNet",
     "SymplecticFlow",
     "SymplecticLayer",
+    "TimeShear",
     "emit_layers",
 ]

@@ -16,6 +16,7 @@ from ._henon import HenonLayer
 from ._layer import SymplecticLayer, count, half_dimension
 from ._ridge import RidgeLayer
 from ._shears import DEVIATION, ActivationShear, GradientShear
+from ._time_shear import TimeShear
 
 
 @register("HenonNet")
@@ -159,9 +160,9 @@ class SympNet(SymplecticFlow):
 
         Args:
             dim: Dimension ``2 d`` of the phase space.
-            kind: ``"LA"`` or ``"G"``.
-            layers: Number of gradient shears, or of linear modules.
-            units: Hidden units of each gradient shear.
+            kind: ``"LA"``, ``"G"`` or ``"T"``.
+            layers: Number of gradient or time shears, or of linear modules.
+            units: Hidden units of each gradient or time shear.
             shears: Linear shears of each linear module.
             h: Time that the map takes.
             scale: Factor on all updates beside ``h``; ``None`` for neither.
@@ -173,9 +174,13 @@ class SympNet(SymplecticFlow):
             system: A system whose energy and invariants are followed.
 
         Raises:
-            ValueError: If the kind is not known.
+            ValueError: If the kind is not known or takes no parameters.
         """
         d, n = half_dimension(dim), count("layers", layers)
+        if kind == "T" and parameters:
+            raise ValueError(
+                f"parameters: expected 0 for kind 'T', got {parameters}; kinds 'LA' and 'G' take some"
+            )
         halves = ["pq"[k % 2] for k in range(n)]
         parts: list[SymplecticLayer] = []
         if kind == "G":
@@ -183,13 +188,15 @@ class SympNet(SymplecticFlow):
                 GradientShear(d, units, half, activation, parameters, deviation, dtype, generator)
                 for half in halves
             ]
+        elif kind == "T":
+            parts += [TimeShear(d, units, half, activation, deviation, dtype, generator) for half in halves]
         elif kind == "LA":
             for half in halves[:-1]:
                 parts.append(ExtendedLinear(d, shears, parameters, deviation, dtype, generator))
                 parts.append(ActivationShear(d, half, activation, deviation, dtype, generator))
             parts.append(ExtendedLinear(d, shears, parameters, deviation, dtype, generator))
         else:
-            raise ValueError(f"kind: expected 'LA' or 'G', got {kind!r}")
+            raise ValueError(f"kind: expected 'LA', 'G' or 'T', got {kind!r}")
         super().__init__(parts, h, scale, system)
         self._options = {
             "dim": dim,

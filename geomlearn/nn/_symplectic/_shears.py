@@ -70,31 +70,60 @@ class Shear(SymplecticLayer):
             Shape ``(..., d, d)``.
         """
 
+    def added(self, x: Tensor, strength: Strength, control: Tensor | None) -> Tensor:
+        """Compute what is added.
+
+        Args:
+            x: The half that stays ``(..., d)``.
+            strength: Factor on the potential.
+            control: Parameters ``(..., control_size)``.
+
+        Returns:
+            Shape ``(..., d)``.
+        """
+        return along_last(strength) * self.gradient(x, control)
+
+    def added_slope(self, x: Tensor, strength: Strength, control: Tensor | None) -> Tensor:
+        """Compute the derivative of ``added`` with respect to ``x``.
+
+        Args:
+            x: The half that stays ``(..., d)``.
+            strength: Factor on the potential.
+            control: Parameters ``(..., control_size)``.
+
+        Returns:
+            Symmetric matrices ``(..., d, d)``.
+        """
+        return along_last(along_last(strength)) * self.hessian(x, control)
+
     def forward(self, z: Tensor, strength: Strength = 1.0, control: Tensor | None = None) -> Tensor:
-        """Add the gradient to one half."""
+        """Add to one half."""
         q, p = self.halves(z)
         control = self.seen(control)
-        factor = along_last(strength)
         if self.updates == "p":
-            p = p + factor * self.gradient(q, control)
+            p = p + self.added(q, strength, control)
         else:
-            q = q + factor * self.gradient(p, control)
+            q = q + self.added(p, strength, control)
+        return _joined(q, p)
+
+    def inverse(self, z: Tensor, strength: Strength = 1.0, control: Tensor | None = None) -> Tensor:
+        """Subtract from the same half."""
+        q, p = self.halves(z)
+        control = self.seen(control)
+        if self.updates == "p":
+            p = p - self.added(q, strength, control)
+        else:
+            q = q - self.added(p, strength, control)
         return _joined(q, p)
 
     def jacobian(self, z: Tensor, strength: Strength = 1.0, control: Tensor | None = None) -> Tensor:
-        """Compute the identity with ``strength hessian`` in one corner."""
+        """Compute the identity with a symmetric matrix in one corner."""
         q, p = self.halves(z)
-        control = self.seen(control)
-        factor = along_last(strength)
-        wide = factor.unsqueeze(-1) if isinstance(factor, Tensor) else factor
-        block = wide * self.hessian(q if self.updates == "p" else p, control)
+        block = self.added_slope(q if self.updates == "p" else p, strength, self.seen(control))
         block = block.expand(*torch.broadcast_shapes(block.shape[:-2], z.shape[:-1]), -1, -1)
         eye, zero = torch.eye(self.degrees, dtype=z.dtype, device=z.device), torch.zeros_like(block)
-        return (
-            block_matrix(eye, zero, block, eye)
-            if self.updates == "p"
-            else block_matrix(eye, block, zero, eye)
-        )
+        lower = self.updates == "p"
+        return block_matrix(eye, zero, block, eye) if lower else block_matrix(eye, block, zero, eye)
 
     def emit_at(
         self, builder: KernelBuilder, z: Rows, place: str, strength: str, inverse: bool, control: Rows

@@ -18,6 +18,7 @@ from geomlearn.nn import (
     RidgeLayer,
     SymplecticFlow,
     SymplecticLayer,
+    TimeShear,
 )
 
 from .._models import generator, shaken
@@ -58,6 +59,8 @@ def every_layer(d: int, seed: int = 0, size: float = 0.4) -> dict[str, Symplecti
         "extended linear": ExtendedLinear(d, 5, generator=source),
         "extended linear with parameters": ExtendedLinear(d, 2, parameters=2, generator=source),
     }
+    timed = {half: TimeShear(d, 5, half, deviation=0.5, generator=source) for half in "pq"}
+    shears |= {f"time {half}": layer for half, layer in timed.items()}
     ridges = {
         "ridge tanh": RidgeLayer(d, 6, generator=source),
         "ridge hidden": RidgeLayer(d, 3, "sigmoid", 4, generator=source),

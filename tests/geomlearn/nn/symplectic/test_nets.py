@@ -31,6 +31,7 @@ NETS: dict[str, Any] = {
     "Hénon near the identity": lambda: HenonNet(4, 2, 3, h=0.1, epsilon=0.2, generator=generator()),
     "G": lambda: SympNet(4, "G", 3, 4, h=0.1, activation="tanh", parameters=2, generator=generator()),
     "LA": lambda: SympNet(4, "LA", 3, shears=3, h=0.1, scale=None, generator=generator()),
+    "T": lambda: SympNet(4, "T", 3, 4, h=0.1, generator=generator()),
     "ridge": lambda: RidgeSymplectic(4, 5, h=0.1, scale=0.5, generator=generator()),
     "ridge hidden": lambda: RidgeSymplectic(4, 3, "sin", 3, h=0.1, generator=generator()),
     "ridge polynomial": lambda: RidgeSymplectic(4, 5, 4, h=0.01, generator=generator()),
@@ -163,7 +164,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "odd": (lambda: HenonNet(3), "dim: expected a positive even number"),
     "zero": (lambda: RidgeSymplectic(0), "dim: expected a positive even number"),
     "float": (lambda: SympNet(2.0), "dim: expected a positive even number"),  # type: ignore[arg-type]
-    "kind": (lambda: SympNet(2, "H"), "kind: expected 'LA' or 'G', got 'H'"),
+    "kind": (lambda: SympNet(2, "H"), "kind: expected 'LA', 'G' or 'T', got 'H'"),
+    "timed parameters": (lambda: SympNet(2, "T", parameters=1), "parameters: expected 0 for kind 'T'"),
     "half": (lambda: LinearShear(2, "x"), "updates: expected 'p' or 'q'"),
     "activation": (lambda: ActivationShear(2, "p", "relu"), "activation: expected one of"),
     "profile": (lambda: RidgeLayer(2, 3, "relu"), "profile: expected one of"),

@@ -19,6 +19,7 @@ NETS = {
     "Hénon near the identity": lambda k: HenonNet(4, 8, 6, epsilon=0.01, generator=generator(k)),
     "G": lambda k: SympNet(6, "G", 8, 10, deviation=0.7, generator=generator(k)),
     "LA": lambda k: SympNet(6, "LA", 6, shears=4, deviation=0.3, generator=generator(k)),
+    "T": lambda k: SympNet(6, "T", 6, 10, h=0.5, deviation=0.7, generator=generator(k)),
     "ridge": lambda k: RidgeSymplectic(6, 12, 3, h=0.05, deviation=0.3, generator=generator(k)),
     "ridge tanh": lambda k: RidgeSymplectic(4, 91, h=0.3, deviation=1.0, generator=generator(k)),
 }
@@ -79,7 +80,7 @@ def test_networks_are_symplectic_and_invertible(name: str, dtype: torch.dtype) -
             assert (derivative - torch.eye(2 * net.degrees).to(derivative)).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("name", ["Hénon near the identity", "G", "LA", "ridge", "ridge tanh"])
+@pytest.mark.parametrize("name", ["Hénon near the identity", "G", "LA", "T", "ridge", "ridge tanh"])
 def test_distance_from_the_identity_is_of_first_order_in_the_step(name: str) -> None:
     net = NETS[name](0)
     z = box(net.degrees, 100)
