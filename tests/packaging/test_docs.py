@@ -104,6 +104,7 @@ def program(file: Path) -> str:
         "docs/concepts/energy.md",
         "docs/concepts/least_squares.md",
         "docs/concepts/symplectic_networks.md",
+        "docs/concepts/gyroceptron.md",
     ],
 )
 def test_a_page_runs_from_top_to_bottom(file: str, tmp_path: Path) -> None:
