@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from geomlearn.nn import MLP, LearnedMass, RattleNet
-from integrators import Status, rollout
+from integrators import Status, measure_drift, rollout
 from tests.integrators.kernels._interpreted import run_program
 
 from ._nets import ROD, RODS, H, fast_pendulum, flat, generator, net, starts
@@ -81,3 +81,16 @@ def test_functions_as_constraints_have_no_kernel() -> None:
     torch.testing.assert_close(model(x), same(x), rtol=0, atol=1e-15)
     with pytest.raises(TypeError, match="a function in torch has no kernel code"):
         model.kernel_program([])
+
+
+@pytest.mark.slow
+def test_compiled_against_torch_and_a_quarter_of_a_million_substeps() -> None:
+    model = net(hidden=(6,), generator=generator(4)).with_step(0.4 * H)
+    x = model.project(starts(1)).detach()
+    runs = [rollout(model, x, 50, backend=name) for name in ("torch", "numba")]
+    torch.testing.assert_close(runs[0].final, runs[1].final, rtol=0, atol=1e-12)
+    run = rollout(model, x, 80_000, every=80, backend="numba")
+    run.raise_for_status()
+    assert float(model.constraint(run.states).detach().abs().max()) < 1e-13
+    energy = model.energy(run.states[:, 0]).detach().numpy()
+    assert not measure_drift(run.times.numpy(), energy).significant
