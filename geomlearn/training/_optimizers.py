@@ -7,11 +7,22 @@ from collections.abc import Callable, Iterable
 from torch import nn
 from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
 
-from ..optim import LevenbergMarquardt
+from ..optim import BrAVO, BregmanSLC, LevenbergMarquardt, ManifoldParameter, RiemannianAdam, RiemannianSGD
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
-_DEFAULT_RATE = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-2, "lbfgs": 1.0, "levenberg-marquardt": 1.0}
+_DEFAULT_RATE = {
+    "adam": 1e-3,
+    "adamw": 1e-3,
+    "sgd": 1e-2,
+    "lbfgs": 1.0,
+    "levenberg-marquardt": 1.0,
+    "bregman": 4.0,
+    "bravo": 4.0,
+    "riemannian-adam": 1e-3,
+    "riemannian-sgd": 1e-2,
+}
+_ON_MANIFOLDS = ("bregman", "bravo", "riemannian-adam", "riemannian-sgd")
 
 
 def make_optimizer(
@@ -24,11 +35,13 @@ def make_optimizer(
 
     Args:
         optimizer: ``"adamw"``, ``"adam"``, ``"sgd"`` (momentum 0.9), ``"lbfgs"`` (strong Wolfe line search),
-            ``"levenberg-marquardt"`` (of the whole model), a function of the parameters that returns an
-            optimizer, or an optimizer, which is returned as it is.
+            ``"levenberg-marquardt"`` (of the whole model), ``"bregman"`` (``BregmanSLC``, for full
+            gradients), ``"bravo"`` (``BrAVO``, for minibatches), ``"riemannian-adam"``, ``"riemannian-sgd"``
+            (momentum 0.9), a function of the parameters that returns an optimizer, or an optimizer, which is
+            returned as it is.
         model: The model.
-        lr: Learning rate of a named optimizer; 1e-3 for the Adams, 1e-2 for sgd and 1 for the others by
-            default.
+        lr: Learning rate of a named optimizer; by default 1e-3 for the Adams, 1e-2 for gradient descent, 4
+            for bregman and bravo, whose time step it is, and 1 for the others.
         weight_decay: Weight decay of a named optimizer.
 
     Returns:
@@ -37,7 +50,8 @@ def make_optimizer(
     Raises:
         TypeError: If a function returns something else.
         ValueError: If the name is unknown, the model has nothing to train, rates are given for an optimizer
-            that has its own, or the optimizer holds none of the model's parameters.
+            that has its own, the optimizer holds none of the model's parameters, or the named optimizer
+            would move a parameter off its manifold.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
@@ -67,6 +81,8 @@ def _named(
             f"optimizer: expected one of {sorted(_DEFAULT_RATE)}, an optimizer or a function of the"
             f" parameters, got {name!r}"
         )
+    if name not in _ON_MANIFOLDS and name != "levenberg-marquardt":  # which refuses them itself
+        _refuse_manifolds(name, model)
     rate = _DEFAULT_RATE[name] if lr is None else lr
     if name in ("lbfgs", "levenberg-marquardt") and weight_decay:
         raise ValueError(f"weight_decay: {name} has none; add the penalty to the loss")
@@ -76,4 +92,22 @@ def _named(
         return LBFGS(parameters, lr=rate, line_search_fn="strong_wolfe")
     if name == "sgd":
         return SGD(parameters, lr=rate, momentum=0.9, weight_decay=weight_decay)
-    return {"adam": Adam, "adamw": AdamW}[name](parameters, lr=rate, weight_decay=weight_decay)
+    if name == "riemannian-sgd":
+        return RiemannianSGD(parameters, lr=rate, momentum=0.9, weight_decay=weight_decay)
+    makers = {
+        "adam": Adam,
+        "adamw": AdamW,
+        "bregman": BregmanSLC,
+        "bravo": BrAVO,
+        "riemannian-adam": RiemannianAdam,
+    }
+    return makers[name](parameters, lr=rate, weight_decay=weight_decay)
+
+
+def _refuse_manifolds(name: str, model: nn.Module) -> None:
+    for path, parameter in model.named_parameters():
+        if isinstance(parameter, ManifoldParameter) and parameter.requires_grad:
+            raise ValueError(
+                f"optimizer: {name!r} would move {path} off {parameter.manifold!r}; take one of"
+                f" {sorted(_ON_MANIFOLDS)}"
+            )

@@ -103,6 +103,7 @@ def program(file: Path) -> str:
         "docs/concepts/projection.md",
         "docs/concepts/energy.md",
         "docs/concepts/least_squares.md",
+        "docs/concepts/optimizers.md",
         "docs/concepts/symplectic_networks.md",
         "docs/concepts/gyroceptron.md",
     ],
