@@ -35,6 +35,7 @@ from ._symplectic import (
     SympNet,
     TimeShear,
 )
+from ._velocity_flow import VelocityFlow
 
 __all__ = [
     "MLP",
@@ -72,5 +73,6 @@ __all__ = [
     "SymplecticScaling",
     "TimeShear",
     "TwistLayer",
+    "VelocityFlow",
     "measure_limit",
 ]
