@@ -4,7 +4,7 @@ from ._builder import KernelBuilder, KernelField, KernelPotential, Rows, lane_te
 from ._cache import cache_folder, load_kernel, load_source
 from ._cuda import cuda_source, load_cuda_kernel
 from ._device import device_functions
-from ._linear import emit_linear_solve, symmetric_solve
+from ._linear import emit_linear_solve, gram_solve_text, symmetric_solve
 from ._mlp import ACTIVATIONS, EmittedLayers, Layers
 from ._module import module_source
 from ._network import KernelNetwork, emit_network
@@ -28,6 +28,7 @@ __all__ = [
     "device_functions",
     "emit_linear_solve",
     "emit_network",
+    "gram_solve_text",
     "lane_text",
     "load_cuda_kernel",
     "load_kernel",

@@ -67,3 +67,54 @@ def symmetric_solve(matrix: Sequence[Sequence[str]], right: Sequence[str]) -> li
         known = [f"{matrix[i][k]} * {right[i]}" for i in range(k + 1, n)]
         statements.append(f"{right[k]} = ({' - '.join([right[k], *known])}) * inverse_{k}")
     return statements
+
+
+def gram_solve_text(name: str, m: int, n: int, slope: int, reaction: int, matrix: int, right: int) -> str:
+    """Text of a function that solves ``(G B) x = r`` in loops, ``G B`` symmetric and positive definite.
+
+    By ``L D L^T`` without pivoting, for systems too large to be written out. Entries of ``G B`` above the
+    diagonal are not touched; the diagonal is left as ``D`` and the solution replaces ``r``.
+
+    Args:
+        name: Name of the function, of the array of rows and of the parameters.
+        m: Number of equations.
+        n: Number of columns of ``G``.
+        slope: First of the rows of ``G``, ``m * n``.
+        reaction: First of the rows of ``B^T``, ``m * n``.
+        matrix: First of ``m * m`` rows for ``G B``, followed by ``m`` for its diagonal and one more.
+        right: First of the rows of ``r``, ``m``.
+
+    Returns:
+        Source text.
+    """
+    size, factor = matrix + m * m, matrix + m * m + m
+    return f"""def {name}(A, P):
+    for i in range({m}):
+        for j in range(i + 1):
+            for l in range(L):
+                A[({matrix} + i * {m} + j) * L + l] = 0.0
+            for k in range({n}):
+                for l in range(L):
+                    p = A[({slope} + i * {n} + k) * L + l] * A[({reaction} + j * {n} + k) * L + l]
+                    A[({matrix} + i * {m} + j) * L + l] += p
+        for l in range(L):
+            A[({size} + i) * L + l] = A[({matrix} + i * {m} + i) * L + l]
+    for k in range({m}):
+        for i in range(k + 1, {m}):
+            for l in range(L):
+                pivot = A[({matrix} + k * {m} + k) * L + l]
+                A[{factor} * L + l] = A[({matrix} + i * {m} + k) * L + l] / pivot
+                A[({right} + i) * L + l] -= A[{factor} * L + l] * A[({right} + k) * L + l]
+            for j in range(k + 1, i + 1):
+                for l in range(L):
+                    p = A[{factor} * L + l] * A[({matrix} + j * {m} + k) * L + l]
+                    A[({matrix} + i * {m} + j) * L + l] -= p
+    for r in range({m}):
+        k = {m - 1} - r
+        for i in range(k + 1, {m}):
+            for l in range(L):
+                p = A[({matrix} + i * {m} + k) * L + l] * A[({right} + i) * L + l]
+                A[({right} + k) * L + l] -= p
+        for l in range(L):
+            A[({right} + k) * L + l] = A[({right} + k) * L + l] / A[({matrix} + k * {m} + k) * L + l]
+"""

@@ -102,9 +102,12 @@ class DiracManifold(Manifold):
     def _emit_at(self, builder: KernelBuilder, offset: int, x: Rows) -> tuple[Multipliers, Rows]:
         """Write ``J``, ``R`` and the velocity."""
         d = self.d
-        known = [line[:d] for line in self.constraint.jacobian_pattern()]
-        code = Multipliers(builder, [[True] * d for _ in known], [[True] * d for _ in known])
-        velocity = builder.rows(d)
+
+        def make() -> tuple[Multipliers, Rows]:
+            full = [[True] * d] * self.levels
+            return Multipliers(builder, full, full), builder.rows(d)
+
+        code, velocity = builder.shared(self, make)
         self.constraint.emit_jacobian(builder, x[:d], code.targets())
         for j in range(code.m):
             targets = [f"@{row} = {{}}" for row in code.reaction[j * d : (j + 1) * d]]

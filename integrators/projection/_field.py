@@ -282,13 +282,12 @@ class ProjectedField(System):
     ) -> None:
         """Write the time derivative: one statement per component, ``{}`` standing for its value."""
         n, base = self.n, self.base
-        f = builder.rows(n)
+        f, place = builder.shared(self, lambda: (builder.rows(n), builder.parameter(self.gamma)))
         own = [f"@{row} = {{}}" for row in f] + [""] * base.timed
         base.emit_field(builder, offset, x if base.timed else x[:n], control[: self.base_inputs], own)
         if self.mode == "project":
             self.manifold.emit_tangent(builder, offset, x, f)
         elif self.mode == "stabilise":
-            place = builder.shared(self, lambda: builder.parameter(self.gamma))
             factor = f"{builder.number(place)} * "
             level = control[self.base_inputs :]
             cast(LevelSet, self.manifold).emit_pull(builder, offset, x, level, f, factor)

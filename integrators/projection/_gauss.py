@@ -93,8 +93,11 @@ class GaussManifold(Manifold):
         known = [line[:d] for line in self.constraint.jacobian_pattern()]
         plain = self.mass().ndim < 2
         full = known if plain else [[True] * d for _ in known]
-        code = Multipliers(builder, full, full)
-        clock = builder.rows(code.m * timed)
+
+        def make() -> tuple[Multipliers, Rows]:
+            return Multipliers(builder, full, full), builder.rows(len(full) * timed)
+
+        code, clock = builder.shared(self, make)
         targets, merged = code.targets(), []
         for j in range(code.m):
             merged += [*targets[j * d : (j + 1) * d], *([f"@{clock[j]} = {{}}"] if timed else [])]

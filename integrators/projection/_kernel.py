@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from ..kernels import KernelBuilder, Rows, emit_linear_solve
+from ..kernels import KernelBuilder, Rows, emit_linear_solve, gram_solve_text
 
 Pattern = Sequence[Sequence[bool]]
+_WRITTEN_OUT = 400
+"""Products of a matrix ``G B`` up to which its equations are written out, entry by entry."""
 
 
 class Multipliers:
@@ -35,7 +37,8 @@ class Multipliers:
         self.slope = builder.rows(self.m * self.n)
         self.reaction = self.slope if reaction_pattern is None else builder.rows(self.m * self.n)
         self.reaction_known = slope_pattern if reaction_pattern is None else reaction_pattern
-        self.matrix, self.right, self.size = (builder.rows(k) for k in (self.m * self.m, self.m, self.m))
+        m = self.m
+        self.matrix, self.size, _, self.right = (builder.rows(k) for k in (m * m, m, 1, m))
 
     def targets(self) -> list[str]:
         """Statements that fill ``G`` row by row; none for what is always zero."""
@@ -44,11 +47,6 @@ class Multipliers:
     def row(self, j: int) -> Rows:
         """Rows of the gradient of constraint ``j``."""
         return self.slope[j * self.n : (j + 1) * self.n]
-
-    def clear(self) -> None:
-        """Write the zeros of ``G`` that never change."""
-        zeros = [row for row, known in zip(self.slope, _flat(self.known), strict=True) if not known]
-        self.builder.lanes(*[f"@{row} = 0.0" for row in zeros])
 
     def fill_reaction(self, j: int, values: Sequence[str]) -> list[str]:
         """Statements that fill row ``j`` of ``B^T``."""
@@ -82,19 +80,10 @@ class Multipliers:
         and those before it.
         """
         b, m = self.builder, self.m
-        pattern = [[bool(self._shared(i, j)) for j in range(m)] for i in range(m)]
-        lines = []
-        for i in range(m):
-            for j in range(m):
-                terms = [
-                    f"@{self.slope[i * self.n + k]} * @{self.reaction[j * self.n + k]}"
-                    for k in self._shared(i, j)
-                ]
-                if terms:
-                    lines.append(f"@{self.matrix[i * m + j]} = {' + '.join(terms)}")
-        lines += [f"@{size} = @{self.matrix[i * m + i]}" for i, size in enumerate(self.size)]
-        b.lanes(*lines, join=True)
-        emit_linear_solve(b, self.matrix, self.right, pattern)
+        if sum(len(self._shared(i, j)) for i in range(m) for j in range(m)) > _WRITTEN_OUT:
+            self._solve_in_loops()
+        else:
+            self._solve_written_out()
         limit = 4 * m * torch.finfo(torch.float64).eps
         b.lanes(
             "slant = 1.0",
@@ -104,6 +93,32 @@ class Multipliers:
             ],
             *[f"@{row} = @{row} if slant > 0.5 else np.nan" for row in self.right],
         )
+
+    def _solve_written_out(self) -> None:
+        b, m = self.builder, self.m
+        pattern = [[bool(self._shared(i, j)) for j in range(m)] for i in range(m)]
+        lines = []
+        for i in range(m):
+            for j in range(m):
+                first, second = self.slope[i * self.n :], self.reaction[j * self.n :]
+                terms = [f"@{first[k]} * @{second[k]}" for k in self._shared(i, j)]
+                if terms:
+                    lines.append(f"@{self.matrix[i * m + j]} = {' + '.join(terms)}")
+        lines += [f"@{size} = @{self.matrix[i * m + i]}" for i, size in enumerate(self.size)]
+        b.lanes(*lines, join=True)
+        emit_linear_solve(b, self.matrix, self.right, pattern)
+
+    def _solve_in_loops(self) -> None:
+        b = self.builder
+        zeros = [row for row, known in zip(self.slope, _flat(self.known), strict=True) if not known]
+        if self.reaction is not self.slope:
+            pairs = zip(self.reaction, _flat(self.reaction_known), strict=True)
+            zeros += [row for row, known in pairs if not known]
+        b.lanes(*[f"@{row} = 0.0" for row in zeros], join=True)
+        places = (self.m, self.n, self.slope[0], self.reaction[0], self.matrix[0], self.right[0])
+        name = "gram_solve_" + "_".join(str(place) for place in places)
+        b.functions.setdefault(name, gram_solve_text(name, *places).rstrip())
+        b.line(f"{name}(A, P)")
 
     def _shared(self, i: int, j: int) -> list[int]:
         return [k for k in range(self.n) if self.known[i][k] and self.reaction_known[j][k]]

@@ -173,8 +173,13 @@ class LevelSet(Manifold):
         n, timed, weights = self.n, self.constraint.timed, self.weights
         known = [line[:n] for line in self.constraint.jacobian_pattern()]
         full = [[True] * n for _ in known]
-        code = Multipliers(builder, full if weights is not None else known, None if weights is None else full)
-        clock = builder.rows(code.m * timed)
+
+        def make() -> tuple[Multipliers, Rows]:
+            plain = weights is None
+            code = Multipliers(builder, known if plain else full, None if plain else full)
+            return code, builder.rows(code.m * timed)
+
+        code, clock = builder.shared(self, make)
         targets = code.targets()
         merged: list[str] = []
         for j in range(code.m):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from integrators.kernels import KernelBuilder, emit_linear_solve, symmetric_solve
+from integrators.kernels import KernelBuilder, emit_linear_solve, gram_solve_text, symmetric_solve
 
 from ._interpreted import run_section
 
@@ -57,3 +59,24 @@ def test_zeros_of_a_pattern_are_left_out() -> None:
     found = run_section(b, "start", np.concatenate([stale.reshape(5, -1).T, right.T]))[right_rows].T
     expected = np.linalg.solve(matrices, right[..., None])[..., 0]
     assert np.abs(found - expected).max() <= 1e-14
+
+
+def test_gram_solve_text_in_plain_python() -> None:
+    m, n, lanes = 4, 6, 3
+    generator = np.random.default_rng(0)
+    slope, weight = generator.normal(size=(m, n, lanes)), generator.uniform(1, 2, size=(n, 1))
+    right = generator.normal(size=(m, lanes))
+    work = np.concatenate(
+        [slope.ravel(), (slope * weight).ravel(), np.full((m * m + m + 1) * lanes, np.nan), right.ravel()]
+    )
+    first = 2 * m * n
+    text = gram_solve_text("solve", m, n, 0, m * n, first, first + m * m + m + 1)
+    namespace: dict[str, Any] = {"L": lanes}
+    exec(text, namespace)
+    namespace["solve"](work, None)
+    gram = np.einsum("inl,jnl->lij", slope, slope * weight)
+    expected = np.stack([np.linalg.solve(gram[lane], right[:, lane]) for lane in range(lanes)], -1)
+    rows = work.reshape(-1, lanes)
+    np.testing.assert_allclose(rows[-m:], expected, rtol=1e-12)
+    diagonal = rows[first + m * m : first + m * m + m]
+    np.testing.assert_allclose(diagonal, np.einsum("lii->il", gram), rtol=1e-13)
