@@ -147,5 +147,7 @@ for k, color in enumerate(plotting.PALETTE[:2]):
     panels[1].loglog(fields, column["gyroceptron"], "x", color=color, label="gyroceptron, same time")
     panels[1].loglog(fields, column["long"], "-", color=color, label=f"gyroceptron, {size.steps:,} steps")
 panels[1].set(xlabel="1/B", ylabel=r"largest change of $\mu$", title="magnetic moment")
+panels[1].set_xticks(size.fields, [f"{epsilon:g}" for epsilon in size.fields])
+panels[1].minorticks_off()
 panels[1].legend()
 figure.savefig(arguments.figure, dpi=92)
