@@ -47,9 +47,11 @@ class CircleAction:
             degrees: Number of pairs, where it is known beforehand.
 
         Raises:
-            TypeError: If a weight is not an integer.
+            TypeError: If the weights are no sequence of integers.
             ValueError: If there is no weight, all are zero, or their number is not that of the pairs.
         """
+        if not isinstance(weights, Iterable):
+            raise TypeError(f"circle_weights: expected one integer for each pair, got {weights!r}")
         self.weights = tuple(_integer(k, n) for k, n in enumerate(weights))
         if degrees is not None and len(self.weights) != degrees:
             raise ValueError(

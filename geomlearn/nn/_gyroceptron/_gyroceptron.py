@@ -154,7 +154,7 @@ class Gyroceptron(NearlyPeriodicMap):
             self.resonance().warn(stacklevel=2)
 
     def _set_epsilon(self, epsilon: float | str, degrees: int) -> None:
-        if epsilon != STATE and (isinstance(epsilon, str) or not math.isfinite(epsilon)):
+        if epsilon != STATE and not (isinstance(epsilon, int | float) and math.isfinite(epsilon)):
             raise ValueError(f"epsilon: expected a finite number or {STATE!r}, got {epsilon!r}")
         space = phase_space(degrees)
         self.epsilon = None if isinstance(epsilon, str) else float(epsilon)

@@ -64,11 +64,12 @@ def test_the_generator_is_the_field_of_an_oscillator() -> None:
         ((1.5, 0), TypeError, r"circle_weights\[0\]: expected an integer, got 1.5"),
         ((1, 0.0), TypeError, r"circle_weights\[1\]: expected an integer, got 0.0"),
         ((True, 0), TypeError, r"circle_weights\[0\]: expected an integer, got True"),
+        (1, TypeError, "circle_weights: expected one integer for each pair, got 1"),
         ((0, 0), ValueError, "circle_weights: expected at least one weight that is not zero"),
         ((1,), ValueError, "circle_weights: expected 2 integers, one for each pair"),
         ((1, 0, 0), ValueError, "circle_weights: expected 2 integers, one for each pair"),
     ],
-    ids=["half", "real zero", "true", "zeros", "too few", "too many"],
+    ids=["half", "real zero", "true", "number", "zeros", "too few", "too many"],
 )
 def test_weights_that_are_no_action(weights: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

@@ -69,6 +69,7 @@ def test_a_generator_makes_weights_repeatable() -> None:
         ({"circle_weights": (0.5, 0)}, TypeError, r"circle_weights\[0\]: expected an integer, got 0.5"),
         ({"circle_weights": (0, 0)}, ValueError, "circle_weights: expected at least one weight"),
         ({"epsilon": math.nan}, ValueError, "epsilon: expected a finite number or 'state', got nan"),
+        ({"epsilon": None}, ValueError, "epsilon: expected a finite number or 'state', got None"),
         ({"epsilon": "learned"}, ValueError, "epsilon: expected a finite number or 'state', got 'learned'"),
         ({"angle": math.inf}, ValueError, "angle: expected a finite number of radians"),
         ({"h": 0.0}, ValueError, "h: expected a finite step that is not zero, or None, got 0.0"),
