@@ -58,6 +58,7 @@ from .projection import (
     DependentConstraintsError,
     ProjectedField,
     ProjectedStep,
+    SymmetricProjectedStep,
     project_point,
     project_vector,
 )
@@ -230,6 +231,7 @@ __all__ = [
     "SuzukiUmeno8",
     "SymbolicGroupField",
     "SymmetricItohAbe",
+    "SymmetricProjectedStep",
     "SymplecticEuler",
     "Tableau",
     "Tao",

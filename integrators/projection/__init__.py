@@ -4,6 +4,7 @@ from ._acceleration import AccelerationField
 from ._field import ProjectedField
 from ._point import project_point
 from ._step import ProjectedStep
+from ._symmetric import SymmetricProjectedStep
 from ._vector import DependentConstraintsError, project_vector
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "DependentConstraintsError",
     "ProjectedField",
     "ProjectedStep",
+    "SymmetricProjectedStep",
     "project_point",
     "project_vector",
 ]

@@ -167,12 +167,15 @@ class ProjectedStep(SystemMethod):
         inner, status = self.inner.try_advance(inner, inputs, constants)
         y = self.field.moved(self.inner.finish(inner, constants), level, self.iterations)
         if self.iterations:
-            with torch.no_grad():
-                off = self.field.manifold.relative_residual(y.detach(), level.detach())
-                missed = torch.where(off < torch.inf, int(Status.NOT_CONVERGED), int(Status.NON_FINITE))
-                missed = torch.where(off <= self._limit(y.dtype), int(Status.OK), missed)
-            status = torch.maximum(status, missed.to(torch.int8))
+            status = torch.maximum(status, self._missed(y, level))
         return LevelCarry(y, level), status
+
+    def _missed(self, y: Tensor, level: Tensor) -> Tensor:
+        """Codes of ``Status`` of states that should be on their levels."""
+        with torch.no_grad():
+            off = self.field.manifold.relative_residual(y.detach(), level.detach())
+            missed = torch.where(off < torch.inf, int(Status.NOT_CONVERGED), int(Status.NON_FINITE))
+            return torch.where(off <= self._limit(y.dtype), int(Status.OK), missed).to(torch.int8)
 
     def _inputs(self, control: Tensor | None, level: Tensor) -> Tensor | None:
         if not self.fed:
