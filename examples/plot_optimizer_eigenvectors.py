@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +73,16 @@ plane = [
     for momentum in torch.linspace(0.7, 0.95, half).tolist()
 ]
 methods: dict[str, list[Callable[[Any], Any]]] = {
-    "gradient descent": [lambda p, s=s: RiemannianSGD(p, lr=s * limit) for s in line],
-    "heavy ball": [lambda p, s=s, m=m: RiemannianSGD(p, lr=s * limit, momentum=m) for s, m in plane],
-    "Adam": [lambda p, s=s: RiemannianAdam(p, lr=0.2 * s) for s in line],
+    "gradient descent": [partial(RiemannianSGD, lr=size * limit) for size in line],
+    "heavy ball": [partial(RiemannianSGD, lr=size * limit, momentum=momentum) for size, momentum in plane],
+    "Adam": [partial(RiemannianAdam, lr=0.2 * size) for size in line],
     "Bregman, exponential": [
-        lambda p, s=s, m=m: BregmanSLC.from_step_and_momentum(p, s * limit, m) for s, m in plane
+        partial(BregmanSLC.from_step_and_momentum, step=size * limit, momentum=momentum)
+        for size, momentum in plane
     ],
     "Bregman, polynomial": [
-        lambda p, s=s, m=m: BregmanSLC.from_step_and_momentum(p, s * limit, m, family="polynomial")
-        for s, m in plane
+        partial(BregmanSLC.from_step_and_momentum, step=size * limit, momentum=momentum, family="polynomial")
+        for size, momentum in plane
     ],
 }
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 import matplotlib.pyplot as plt
 import torch
@@ -49,14 +50,15 @@ def start_and_function(dimension: int) -> tuple[Tensor, Tensor]:
 # The methods are functions of states, so that all pairs run at once under ``torch.func.vmap``. Nothing is
 # compared with a known minimum when tuning a real problem; here it is 0, and a run counts as converged once
 # ten values in a row are below 1e-8.
-grids = {
+Family = Literal["exponential", "polynomial"]
+grids: dict[Family, Tensor] = {
     "exponential": torch.logspace(-2, 2.4, cells, dtype=torch.float64),
     "polynomial": torch.logspace(-3.4, 0.2, cells, dtype=torch.float64),
 }
 C = torch.logspace(-4, 4, (cells + 1) // 2, dtype=torch.float64)
 
 
-def iterations(family: str, looping: bool, dimension: int) -> Tensor:
+def iterations(family: Family, looping: bool, dimension: int) -> Tensor:
     """Iterations for each pair of C and h, -1 where that many steps do not do."""
     start, A = start_and_function(dimension)
     order = 0.01 if family == "exponential" else 6.0
@@ -69,7 +71,7 @@ def iterations(family: str, looping: bool, dimension: int) -> Tensor:
 # Maps
 # ----
 figure, panels = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
-best: dict[str, tuple[int, float, float]] = {}
+best: dict[tuple[Family, bool], tuple[int, float, float]] = {}
 for row, (family, h) in enumerate(grids.items()):
     small = iterations(family, True, 5) >= 0
     for column, looping in enumerate((False, True)):
@@ -81,14 +83,14 @@ for row, (family, h) in enumerate(grids.items()):
         if good.any():
             place = int(torch.where(good, counts, steps + 1).argmin())
             i, j = divmod(place, len(h))
-            best[title] = int(counts[i, j]), float(C[i]), float(h[j])
-            print(f"; {best[title][0]} at best, C = {C[i]:.3g}, h = {h[j]:.3g}", end="")
+            found = best[family, looping] = int(counts[i, j]), float(C[i]), float(h[j])
+            print(f"; {found[0]} at best, C = {found[1]:.3g}, h = {found[2]:.3g}", end="")
         print()
         axes = panels[row, column]
         shown = torch.where(good, counts, torch.nan).numpy()
-        x, y = h.numpy(), C.numpy()
+        across, up = h.numpy(), C.numpy()
         image = axes.pcolormesh(
-            x, y, shown, cmap="viridis", vmin=100, vmax=min(steps, 2000), shading="nearest"
+            across, up, shown, cmap="viridis", vmin=100, vmax=min(steps, 2000), shading="nearest"
         )
         if looping and small.any() and not small.all():
             axes.contour(
@@ -103,11 +105,11 @@ figure.savefig(arguments.figure, dpi=110)
 # ------------------
 # The best pair, in the optimizer. ``restarts`` and ``loops`` say how a run goes. If you know which step and
 # momentum heavy ball would take, ``from_step_and_momentum`` translates them.
-title, (count, constant, step) = min(best.items(), key=lambda item: item[1][0])
+(family, looping), (count, constant, h_best) = min(best.items(), key=lambda item: item[1][0])
 start, A = start_and_function(n)
 x = start.clone().requires_grad_()
-optimizer = BregmanSLC([x], lr=step, C=constant, family=title.split(",")[0])
-for _ in range(count):
+optimizer = BregmanSLC([x], lr=h_best, C=constant, family=family, temporal_looping=looping)
+for _step in range(count):
     optimizer.zero_grad()
     (0.5 * x @ A @ x).backward()
     optimizer.step()

@@ -108,7 +108,7 @@ for color, (name, (layer, optimizer)) in zip(plotting.PALETTE[:1] + plotting.PAL
     # %%
     # The state, a unit vector, over a long time.
     state, lengths = torch.full((n,), n**-0.5, dtype=torch.float64), []
-    for _ in range(horizon):
+    for _time in range(horizon):
         state = matrix @ state
         lengths.append(float(state.norm()))
     print(
