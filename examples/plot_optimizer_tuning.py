@@ -94,7 +94,13 @@ for row, (family, h) in enumerate(grids.items()):
         )
         if looping and small.any() and not small.all():
             axes.contour(
-                x, y, small.double().numpy(), levels=[0.5], colors="#d1495b", linestyles="--", linewidths=1.2
+                across,
+                up,
+                small.double().numpy(),
+                levels=[0.5],
+                colors="#d1495b",
+                linestyles="--",
+                linewidths=1.2,
             )
         axes.set(xscale="log", yscale="log", xlabel="time step h", ylabel="C", title=f"{title}: {share:.0%}")
 figure.colorbar(image, ax=panels, label="iterations", shrink=0.7)
