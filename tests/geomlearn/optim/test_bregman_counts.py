@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -323,6 +324,52 @@ def test_the_stopping_rule_of_the_published_scripts() -> None:
             optimizer.step()
             steps += 1
         assert steps == count
+
+
+@pytest.mark.parametrize(
+    ("family", "C", "h", "count"), [("exponential", 1.0, 25.0, 47), ("polynomial", 0.1, 0.3, 61)]
+)
+def test_the_settings_of_the_python_script_need_its_half_kicks(
+    family: str, C: float, h: float, count: int
+) -> None:
+    def script(kick: float, most: int) -> tuple[int, np.ndarray]:
+        """Iterations of the script on P1 in momenta, with its tolerances."""
+        w = 0.01 if family == "exponential" else 6.0
+
+        def b(t: float) -> float:
+            return C * w * (np.exp(2 * w * t) if family == "exponential" else t ** (2 * w - 1))
+
+        def slope(x: np.ndarray) -> np.ndarray:
+            return np.array([1 - 1 / x[0], 2 * x[1] - 1 / x[1]])
+
+        def value(x: np.ndarray) -> float:
+            return float(x[0] + x[1] ** 2 - np.log(abs(x[0] * x[1])))
+
+        x, t = np.array([5.0, 5.0]), 1.0
+        r, last = -0.5 * h * b(t) * slope(x), value(x)
+        for k in range(1, most + 1):
+            m = t + h / 2
+            delta = h * w * (np.exp(-w * m) if family == "exponential" else m ** (-w - 1)) * r
+            x = x + delta
+            g, now = slope(x), value(x)
+            if g @ delta > 0:
+                r = 0 * r
+            gg, dd = np.linalg.norm(g), np.linalg.norm(delta)
+            if family == "exponential":
+                loops = C * h**2 * w**2 * np.exp(w * (t - h)) * gg > dd
+            else:
+                loops = C * h**2 * w**2 * (t + h) ** (w + 1) * gg > t * dd
+            t = (max(1e-3, 0.8 * t) if loops else t) + h
+            r = r - kick * h * b(t) * g
+            if abs(now - last) <= 1e-8 and gg <= 1e-8:
+                return k, x
+            last = now
+        return -1, x
+
+    iterations, end = script(0.5, 200)
+    assert abs(iterations - count) <= 1
+    np.testing.assert_allclose(np.abs(end), [1, 0.5**0.5], atol=1e-7)
+    assert script(1.0, 20_000)[0] == -1
 
 
 @pytest.mark.parametrize(
