@@ -13,7 +13,8 @@ from lie import LieGroup, RiemannianManifold
 
 from ._bregman_core import Clock, advance, start_clock
 from ._bregman_rule import BregmanRule
-from ._motion import Motion, motion_on
+from ._motion import Motion
+from ._motion_choice import motion_on
 from ._scalars import Scalar
 
 

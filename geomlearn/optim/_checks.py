@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ._manifold_parameter import ManifoldParameter
-from ._motion import still
+from ._motion_choice import still
 
 
 def require(options: dict[str, Any], name: str, holds: bool, expected: str) -> None:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lie import Grassmann, LieGroup, RiemannianManifold, Sphere, Stiefel
 
-from ._manifold_parameter import ManifoldParameter
 from ._scalars import Scalar
 
 
@@ -115,36 +114,3 @@ class GroupMotion(Motion):
 
     def per_element(self, numbers: Tensor) -> Tensor:
         return numbers.unsqueeze(-1)
-
-
-def motion_on(manifold: LieGroup | RiemannianManifold, *, quick: bool = False) -> Motion:
-    """Give the motion on a manifold.
-
-    Args:
-        manifold: The manifold.
-        quick: Whether spheres and frames take the cheapest retraction, x + v normalised or made orthonormal
-            by QR, and carry vectors by projection.
-
-    Returns:
-        The motion.
-    """
-    from ._quick_motion import FrameMotion, SphereMotion  # which are made from the motions here
-
-    if isinstance(manifold, LieGroup):
-        return GroupMotion(manifold)
-    if quick and isinstance(manifold, Sphere):
-        return SphereMotion(manifold)
-    if quick and isinstance(manifold, Stiefel | Grassmann):
-        return FrameMotion(manifold)
-    return RiemannianMotion(manifold)
-
-
-def motion_of(parameter: Tensor, *, quick: bool = False) -> Motion | None:
-    """Give the motion of a parameter on a manifold, None for other tensors."""
-    return motion_on(parameter.manifold, quick=quick) if isinstance(parameter, ManifoldParameter) else None
-
-
-def still(parameter: Tensor) -> Tensor:
-    """Make the velocity of a parameter at rest, in its tangent space if it is on a manifold."""
-    motion = motion_of(parameter)
-    return torch.zeros_like(parameter) if motion is None else motion.zero(parameter)

@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import StateDict
 
 from ._checks import refuse_changed_shapes, refuse_differentiable
-from ._motion import Motion, motion_of
+from ._motion import Motion
+from ._motion_choice import motion_of
 
 Moved = list[tuple[Tensor, Tensor, Motion | None]]
 """Parameters that have a gradient, with it, and with their motions if they are on manifolds."""
