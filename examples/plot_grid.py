@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -62,6 +63,9 @@ scale = seen.flatten(0, 1).std(0).clamp(min=1e-3)  # the slack bus does not move
 class Slopes(nn.Module):
     """A perceptron from scaled voltages to slopes."""
 
+    middle: Tensor
+    scale: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
@@ -78,12 +82,12 @@ class Slopes(nn.Module):
 pieces = seen.unfold(0, 5, 1).flatten(0, 1).transpose(-1, -2)
 loss = VelocityPositionLoss({"x": scale**-2})
 models: dict[str, gi.ProjectedField] = {}
-for name, mode in (("neural ODE", "none"), ("projected", "project")):
+modes: dict[str, Any] = {"neural ODE": "none", "projected": "project"}
+for name, mode in modes.items():
     models[name] = gi.ProjectedField(Slopes(), grid.constraint, "euclidean", mode=mode, level="zero", size=28)
     windows = Windows(pieces, None, h, models[name].space)
-    options = {"optimizer": "adam", "lr": 2e-3, "batch_size": 128, "gradient_clip": 1.0}
-    flow = gi.RungeKutta4(models[name], h)
-    history = fit(flow, windows, loss=loss, steps=steps, progress=False, **options)
+    options: dict[str, Any] = {"optimizer": "adam", "lr": 2e-3, "batch_size": 128, "gradient_clip": 1.0}
+    history = fit(gi.RungeKutta4(models[name], h), windows, loss=loss, steps=steps, progress=False, **options)
     print(f"{name:>10}: normalised mean square error {history.losses[-1]:.1e}")
 
 # %%

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -55,13 +56,13 @@ print(seen)
 invariant = {"H": "x1 - 3*log(x1) + x2 - 1.5*log(x2)"}
 models: dict[str, gi.ProjectedField] = {}
 loss = VelocityPositionLoss({"x": 1 / pieces.flatten(0, 1).var(0)})
-for name, mode in (("neural ODE", "none"), ("projected", "project")):
+modes: dict[str, Any] = {"neural ODE": "none", "projected": "project"}
+for name, mode in modes.items():
     net = MLP((2, 64, 64, 2), "silu", generator=torch.Generator().manual_seed(1))
     models[name] = gi.ProjectedField(gi.ModuleField(net, 2), invariant, "euclidean", mode=mode)
     windows = Windows(pieces, None, h, models[name].space)
-    options = {"optimizer": "adam", "lr": 5e-3, "batch_size": 256, "gradient_clip": 1.0}
-    flow = gi.RungeKutta4(models[name], h)
-    history = fit(flow, windows, loss=loss, steps=steps, progress=False, **options)
+    options: dict[str, Any] = {"optimizer": "adam", "lr": 5e-3, "batch_size": 256, "gradient_clip": 1.0}
+    history = fit(gi.RungeKutta4(models[name], h), windows, loss=loss, steps=steps, progress=False, **options)
     print(f"{name:>10}: normalised mean square error {history.losses[-1]:.1e}")
 
 # %%

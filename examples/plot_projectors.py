@@ -24,6 +24,7 @@ import argparse
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -83,7 +84,7 @@ class Accelerations(nn.Module):
         return 10 * self.net((x - self.mean) / self.deviation)
 
 
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "neural ODE": {"metric": "euclidean", "mode": "none"},
     "stabilised": {"metric": "euclidean", "mode": "stabilise", "gamma": 20.0},
     "Euclidean": {"metric": "euclidean"},
@@ -97,7 +98,7 @@ def field(way: str, states: Tensor) -> gi.ProjectedField:
     torch.manual_seed(0)
     if way == "Dirac":
         potential = MLP((4, 96, 96, 96, 1), "silu", gain=10.0, dtype=torch.float32)
-        base: gi.System = gi.MechanicalSystem(4, potential)
+        base: gi.MechanicalSystem | gi.AccelerationField = gi.MechanicalSystem(4, potential)
     else:
         base = gi.AccelerationField(4, Accelerations(states))
     return gi.ProjectedField(base, damped.rods, level="zero", **WAYS[way])
@@ -114,7 +115,7 @@ def train(model: gi.ProjectedField, states: Tensor) -> float:
     windows = Windows(pieces.float(), None, h, model.space)
     weights = (0.5 / states.flatten(0, 1).var(0)).float().split(4)
     loss = VelocityPositionLoss(dict(zip(model.space.names, weights, strict=True)))
-    options = {"optimizer": "adam", "lr": 2e-3, "batch_size": 192, "gradient_clip": 1.0}
+    options: dict[str, Any] = {"optimizer": "adam", "lr": 2e-3, "batch_size": 192, "gradient_clip": 1.0}
     history = fit(gi.RungeKutta4(model, h), windows, loss=loss, steps=steps, progress=False, **options)
     last = history.losses[-50:]
     return sum(last) / len(last)

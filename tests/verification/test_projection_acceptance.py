@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from integrators import AccelerationField, FlowMap, ProjectedField, ProjectedSte
 
 H, SAMPLES = 0.02, 51
 CHAIN = zoo.PendulumChain(2, friction=0.1)
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "none": {"metric": "euclidean", "mode": "none"},
     "stabilised": {"metric": "euclidean", "mode": "stabilise", "gamma": 20.0},
     "euclidean": {"metric": "euclidean"},
@@ -39,6 +40,9 @@ def motion(count: int, seed: int) -> Tensor:
 
 class Accelerations(nn.Module):
     """A perceptron from scaled states to accelerations of size 10."""
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self) -> None:
         super().__init__()
