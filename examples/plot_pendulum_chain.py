@@ -63,7 +63,8 @@ for name, flow in flows.items():
     seconds = time.perf_counter() - started
     off = chain.residual(run.states).norm(dim=-1)
     energy = (chain.energy(run.states) - chain.energy(start)).abs()
-    curves[name] = [part.nan_to_num(torch.inf).cummax(0).values for part in (off, energy)]
+    largest = [part.nan_to_num(torch.inf).cummax(0).values for part in (off, energy)]
+    curves[name] = [part.where(part < 1e3, torch.inf) for part in largest]  # what blows up is not drawn
     parts = [" / ".join(f"{float(c[len(c) // k - 1]):.1e}" for k in (100, 10, 1)) for c in curves[name]]
     print(
         f"{name:>18}: {1e6 * seconds / steps:.2f} us a step; off the rods after 1 %, 10 %, 100 % {parts[0]}; "
