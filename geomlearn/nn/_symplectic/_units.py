@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,7 +12,7 @@ from ._profiles import Profile
 from ._scratch import Scratch
 
 SLOTS = 16
-"""Hidden units of a single trajectory that are computed together."""
+"""Hidden units of a single trajectory that are computed together, a power of two."""
 
 
 class Units(nn.Module):
@@ -117,10 +118,17 @@ class Units(nn.Module):
         sums = F.linear(y, w.mT, b)
         return sums if self.v is None or control is None else sums + control @ self.v
 
+    @property
+    def columns(self) -> int:
+        """Number of units in a kernel, where units without amplitude fill up blocks."""
+        units = self.w.shape[1]
+        return units + -units % (SLOTS // 2)
+
     def numbers(self) -> list[Tensor]:
-        """Give what ``emit`` reads: directions, weights of the parameters, biases, amplitudes."""
+        """Give what ``emit`` reads: directions, weights of the parameters, biases, amplitudes, row by row."""
         w, b = self.weights()
-        return [w, *([] if self.v is None else [self.v]), b, self.a]
+        rows = torch.cat((w, *([] if self.v is None else [self.v]), b.unsqueeze(0), self.a.unsqueeze(0)))
+        return [F.pad(rows, (0, self.columns - w.shape[1]))]
 
     @property
     def size(self) -> int:
@@ -139,17 +147,17 @@ class Units(nn.Module):
         Returns:
             Rows of ``g``.
         """
-        units = self.w.shape[1]
+        stride = self.columns
         inputs = [*y, *control]
         total = Scratch.rows(builder, "gradient", len(y))
-        bias, amplitude = len(inputs) * units, (len(inputs) + 1) * units
+        bias, amplitude = len(inputs) * stride, (len(inputs) + 1) * stride
         with builder.loop("if L == 1:"):
-            self._emit_single(builder, inputs, total, place, units)
+            self._emit_single(builder, inputs, total, place)
         with builder.loop("else:"):
             builder.lanes(*[f"@{row} = 0.0" for row in total])
-            with builder.loop(f"for j in range({units}):"):
+            with builder.loop(f"for j in range({self.w.shape[1]}):"):
                 for k in range(len(inputs)):
-                    builder.line(f"w_{k} = P[{place} + {k * units} + j]")
+                    builder.line(f"w_{k} = P[{place} + {k * stride} + j]")
                 builder.line(f"b_0 = P[{place} + {bias} + j]")
                 builder.line(f"a_0 = P[{place} + {amplitude} + j]")
                 terms = " + ".join(f"w_{k} * @{row}" for k, row in enumerate(inputs))
@@ -161,42 +169,33 @@ class Units(nn.Module):
                 )
         return total
 
-    def _emit_single(self, builder: KernelBuilder, inputs: Rows, total: Rows, place: str, units: int) -> None:
-        """One trajectory: the loops run over the units, whose numbers are next to each other."""
-        slots = Scratch.rows(builder, "units", min(units, SLOTS))
+    def _emit_single(self, builder: KernelBuilder, inputs: Rows, total: Rows, place: str) -> None:
+        """One trajectory: the loops run over the units, whose numbers are next to each other.
+
+        Each slot has a sum of its own, so that no addition waits for the one before.
+        """
+        stride, width = self.columns, min(self.columns, SLOTS)
+        sums = [Scratch.rows(builder, f"sums of {k}", width) for k in range(len(total))]
         names = [f"x_{k}" for k in range(len(inputs))]
         for name, row in zip(names, inputs, strict=True):
             builder.line(f"{name} = A[{row}]")
-        for k in range(len(total)):
-            builder.line(f"g_{k} = 0.0")
-        blocks, rest = divmod(units, SLOTS)
-        if blocks:
-            with builder.loop(f"for i in range(0, {blocks * SLOTS}, {SLOTS}):"):
-                self._emit_block(builder, names, len(total), f"{place} + i", slots[0], SLOTS, units)
-        if rest:
-            start = f"{place} + {blocks * SLOTS}"
-            self._emit_block(builder, names, len(total), start, slots[0], rest, units)
-        for k, row in enumerate(total):
-            builder.line(f"A[{row}] = g_{k}")
+        terms = " + ".join(f"P[at + {k * stride}] * {name}" for k, name in enumerate(names))
+        for first in range(0, stride, width):
+            with builder.loop(f"for j in range({min(width, stride - first)}):"):
+                builder.line(f"at = {place} + {first} + j")
+                builder.line(f"s = P[at + {len(names) * stride}] + {terms}")
+                for text in self.profile.code:
+                    builder.line(text)
+                builder.line(f"y = P[at + {(len(names) + 1) * stride}] * y")
+                for k, (start, *_) in enumerate(sums):
+                    before = f"A[{start} + j] + " if first else ""
+                    builder.line(f"A[{start} + j] = {before}P[at + {k * stride}] * y")
+        for row, slots in zip(total, sums, strict=True):
+            builder.line(f"A[{row}] = {_pairwise([f'A[{slot}]' for slot in slots])}")
 
-    def _emit_block(
-        self,
-        builder: KernelBuilder,
-        names: list[str],
-        size: int,
-        start: str,
-        slot: int,
-        many: int,
-        units: int,
-    ) -> None:
-        terms = " + ".join(f"P[{start} + {k * units} + j] * {name}" for k, name in enumerate(names))
-        bias, amplitude = len(names) * units, (len(names) + 1) * units
-        with builder.loop(f"for j in range({many}):"):
-            builder.line(f"s = P[{start} + {bias} + j] + {terms}")
-            for text in self.profile.code:
-                builder.line(text)
-            builder.line(f"A[{slot} + j] = P[{start} + {amplitude} + j] * y")
-        for k in range(size):
-            weight = f"P[{start} + {k * units} + j]"
-            with builder.loop(f"for j in range({many}):"):
-                builder.line(f"g_{k} = g_{k} + {weight} * A[{slot} + j]")
+
+def _pairwise(terms: list[str]) -> str:
+    """A sum of sums of sums."""
+    while len(terms) > 1:
+        terms = [f"({' + '.join(terms[k : k + 2])})" for k in range(0, len(terms), 2)]
+    return terms[0]
