@@ -136,11 +136,12 @@ def moment(x: Tensor) -> Tensor:
     return mu / mu[0] - 1
 
 
+maps: dict[str, gi.FlowMap] = {"gyroceptron": net, "plain network": plain, "Strang splitting": strang}
 runs = {}
-for name, model in (("gyroceptron", net), ("plain network", plain), ("Strang splitting", strang)):
-    rollout(model, starts, 1, backend=size.backend)  # compiles
+for name, flow in maps.items():
+    rollout(flow, starts, 1, backend=size.backend)  # compiles
     clock = time.process_time()
-    runs[name] = run = rollout(model, starts, size.steps, every, backend=size.backend)
+    runs[name] = run = rollout(flow, starts, size.steps, every, backend=size.backend)
     each = (time.process_time() - clock) / (size.steps * len(starts))
     change = moment(run.states)
     print(
@@ -167,8 +168,7 @@ span = min(round(2000 / h), size.steps)
 stride = max(span // 1000, 1)
 true = rollout(strang.with_step(h / 20), starts, 20 * span, 20 * stride, backend=size.backend).states
 orbits = {
-    name: rollout(model, starts, span, stride, backend=size.backend).states
-    for name, model in (("gyroceptron", net), ("plain network", plain), ("Strang splitting", strang))
+    name: rollout(flow, starts, span, stride, backend=size.backend).states for name, flow in maps.items()
 }
 for name, x in orbits.items():
     slow = (x[-1] - true[-1])[:, 1::2].norm(dim=-1)
