@@ -69,17 +69,16 @@ print(
 # Levenberg-Marquardt finds the few weights of the potentials; the field has more of them and takes Adam.
 net = RattleNet(8, rods, h, substeps=2, hidden=(12,), gain=0.1, generator=generator)
 node = gi.RungeKutta4(gi.ModuleField(MLP((8, 64, 64, 8), gain=0.1, generator=generator), 8), h)
-for name, model, options in (
-    ("RattleNet", net, {"optimizer": "levenberg-marquardt", "steps": fits}),
-    ("field", node, {"optimizer": "adam", "steps": field_fits, "lr": 3e-3}),
-):
-    started = time.perf_counter()
-    data = windows if model is net else Windows(windows.states, None, h, node.space)
-    history = fit(model, data, progress=False, **options)
+free = Windows(windows.states, None, h, node.space)
+histories = {
+    "RattleNet": (net, fit(net, windows, optimizer="levenberg-marquardt", steps=fits, progress=False)),
+    "field": (node, fit(node, free, optimizer="adam", lr=3e-3, steps=field_fits, progress=False)),
+}
+for name, (model, history) in histories.items():
     weights = sum(p.numel() for p in model.parameters())
     print(
         f"{name}: {weights} weights, loss {history.losses[0]:.1e} -> {history.losses[-1]:.1e} in "
-        f"{time.perf_counter() - started:.0f} s"
+        f"{history.steps} steps"
     )
 print(f"lengths of the substeps over h: {[round(float(c), 3) for c in net.fractions.detach()]}")
 
@@ -89,13 +88,13 @@ print(f"lengths of the substeps over h: {[round(float(c), 3) for c in net.fracti
 # From a start that was not recorded: both rods at 0.6 rad, at rest.
 start = draw(torch.tensor([0.6, 0.6], dtype=torch.float64), torch.zeros(2, dtype=torch.float64))
 every = max(1, steps // 2000)
-runs = {"RattleNet": net, "field, Runge-Kutta 4": node}
+runs: dict[str, gi.FlowMap] = {"RattleNet": net, "field, Runge-Kutta 4": node}
 first = gi.rollout(fine, start, 2 * shown, 2, backend="torch")
 near, far = {"truth": first.states}, {}
-for name, model in runs.items():
-    near[name] = gi.rollout(model, start, shown, backend="torch").states
+for name, flow in runs.items():
+    near[name] = gi.rollout(flow, start, shown, backend="torch").states
     began = time.perf_counter()
-    run = gi.rollout(model, start, steps, every, backend=backend)
+    run = gi.rollout(flow, start, steps, every, backend=backend)
     made = steps if int(run.failed_at) < 0 else int(run.failed_at)
     kept = run.states[: made // every + 1]
     broken = truth.residual(kept).abs().amax(-1)

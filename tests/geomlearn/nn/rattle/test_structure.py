@@ -44,7 +44,7 @@ def test_free_maps_that_are_projected_are_not_symplectic() -> None:
     """The same potentials and steps without constraints, then the nearest state on them."""
     model = net()
     steps = [
-        Verlet(part.system.system, float(part.length.detach()))  # type: ignore[operator, union-attr]
+        Verlet(part.system.system, float(part.length.detach()))  # type: ignore[operator, union-attr, arg-type]
         for part in model.parts
     ]
     system = model.system
@@ -108,7 +108,7 @@ def test_one_potential_and_fixed_steps_are_rattle_itself() -> None:
 def test_energy_is_that_of_the_leading_hamiltonian() -> None:
     """A composition of order one follows it with an error that halves with the step."""
     model, x = net(hidden=(4,)), starts(4)
-    parts = torch.stack([part.energy(x) for part in model.parts], -1)
+    parts = torch.stack([part.energy(x) for part in model.parts], -1)  # type: ignore[operator]
     mean = parts @ torch.tensor(STEPS, dtype=torch.float64) / sum(STEPS)
     torch.testing.assert_close(model.energy(x), mean, rtol=0, atol=1e-14)
     changes = []
