@@ -10,7 +10,11 @@ are not: see ``integrators.zoo.PowerGrid``.
 
 Run ``python examples/plot_grid.py --size full``; it writes ``grid.png``. Without ``--size full`` training is
 shorter.
+
+.. image:: /_static/grid.png
+   :alt: What the program draws
 """
+# sphinx_gallery_thumbnail_path = '_static/grid.png'
 
 # %%
 # Data

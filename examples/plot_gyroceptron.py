@@ -9,7 +9,11 @@ keeps the action of the fast oscillator within a band, and the ordinary network 
 
 Run ``python examples/plot_gyroceptron.py --size full``; it writes ``gyroceptron.png``. Without ``--size
 full`` it trains on fewer pairs and makes 100,000 steps.
+
+.. image:: /_static/gyroceptron.png
+   :alt: What the program draws
 """
+# sphinx_gallery_thumbnail_path = '_static/gyroceptron.png'
 
 # %%
 # The system

@@ -10,7 +10,11 @@ orbits.
 
 Run ``python examples/plot_lotka_volterra_invariant.py --size full``; it writes
 ``lotka_volterra_invariant.png``. Without ``--size full`` training is shorter.
+
+.. image:: /_static/lotka_volterra_invariant.png
+   :alt: What the program draws
 """
+# sphinx_gallery_thumbnail_path = '_static/lotka_volterra_invariant.png'
 
 # %%
 # Data

@@ -9,7 +9,11 @@ converge as with restarts alone, in the full grid. The dashed line is the border
 problem in five dimensions: a small analogue is easier, and shows where to search.
 
 Run ``python examples/plot_optimizer_tuning.py --size full``; it writes ``optimizer_tuning.png``.
+
+.. image:: /_static/optimizer_tuning.png
+   :alt: What the program draws
 """
+# sphinx_gallery_thumbnail_path = '_static/optimizer_tuning.png'
 
 # %%
 # The problem

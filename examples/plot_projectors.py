@@ -11,7 +11,11 @@ potential: it keeps the energy.
 
 Run ``python examples/plot_projectors.py --size full``; it writes ``projectors.png``. Without ``--size full``
 training is shorter and there are fewer starts.
+
+.. image:: /_static/projectors.png
+   :alt: What the program draws
 """
+# sphinx_gallery_thumbnail_path = '_static/projectors.png'
 
 # %%
 # Data

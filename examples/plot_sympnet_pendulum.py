@@ -10,7 +10,11 @@ Levenberg and Marquardt's method, and then rolled out far beyond its data.
 Run ``python examples/plot_sympnet_pendulum.py --size full``; it writes ``sympnet_pendulum.png`` after some
 minutes. Adam then makes 10000 steps on the pendulum, a fifth of theirs, and a fifth of that on the double
 pendulum, and Levenberg and Marquardt 1000 at most; without ``--size full`` a fifth.
+
+.. image:: /_static/sympnet_pendulum.png
+   :alt: What the program draws
 """
+# sphinx_gallery_thumbnail_path = '_static/sympnet_pendulum.png'
 
 # %%
 # Data
