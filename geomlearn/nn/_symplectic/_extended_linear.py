@@ -12,7 +12,8 @@ from integrators.kernels import KernelBuilder, Rows
 from ._draw import normal
 from ._layer import Strength, SymplecticLayer, along_last, count
 from ._linear_code import emit_matrix
-from ._shears import DEVIATION, LinearShear
+from ._shear import DEVIATION
+from ._shears import LinearShear
 
 
 class ExtendedLinear(SymplecticLayer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -15,12 +15,29 @@ from ._flow import SymplecticFlow
 from ._henon import HenonLayer
 from ._layer import SymplecticLayer, count, half_dimension
 from ._ridge import RidgeLayer
-from ._shears import DEVIATION, ActivationShear, GradientShear
+from ._shear import DEVIATION
+from ._shears import ActivationShear, GradientShear
 from ._time_shear import TimeShear
 
 
+class _SavedNet(SymplecticFlow):
+    """A network that is built again from the arguments in its ``config``."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build the model that ``config`` described, with fresh weights.
+
+        Args:
+            config: What ``config()`` returned.
+
+        Returns:
+            The model.
+        """
+        return cls(**{key: value for key, value in config.items() if key != "type"})
+
+
 @register("HenonNet")
-class HenonNet(SymplecticFlow):
+class HenonNet(_SavedNet):
     """A network of Hénon layers, each with its own potential and shift.
 
     Every symplectic map is on bounded sets a limit of such networks. With ``epsilon`` the potentials carry
@@ -108,7 +125,7 @@ class HenonNet(SymplecticFlow):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> HenonNet:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the model that ``config`` described, with fresh weights.
 
         Args:
@@ -117,16 +134,14 @@ class HenonNet(SymplecticFlow):
         Returns:
             The model.
         """
-        options = _options(config)
-        normalised = options.pop("normalised", False)
-        net = cls(**options)
-        if normalised:
+        net = super().from_config({key: value for key, value in config.items() if key != "normalised"})
+        if config.get("normalised", False):
             net._scale_inputs(torch.ones(net.degrees, dtype=net.dtype))
         return net
 
 
 @register("SympNet")
-class SympNet(SymplecticFlow):
+class SympNet(_SavedNet):
     """A network of shears, exactly the identity at step zero.
 
     ``kind="LA"``: linear modules of several shears and a shift alternate with activation shears, and a linear
@@ -213,21 +228,9 @@ class SympNet(SymplecticFlow):
         """Plain description; the numbers are weights."""
         return {"type": "SympNet", **self._options, "h": self.h}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> SympNet:
-        """Build the model that ``config`` described, with fresh weights.
-
-        Args:
-            config: What ``config()`` returned.
-
-        Returns:
-            The model.
-        """
-        return cls(**_options(config))
-
 
 @register("RidgeSymplectic")
-class RidgeSymplectic(SymplecticFlow):
+class RidgeSymplectic(_SavedNet):
     """A network of ridge modules ``z -> z + scale h phi'(w . z) Omega w``.
 
     It is exactly the identity at step zero, and near it any first-order generator can be approached. It was
@@ -281,19 +284,3 @@ class RidgeSymplectic(SymplecticFlow):
     def config(self) -> dict[str, Any]:
         """Plain description; the numbers are weights."""
         return {"type": "RidgeSymplectic", **self._options, "h": self.h}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> RidgeSymplectic:
-        """Build the model that ``config`` described, with fresh weights.
-
-        Args:
-            config: What ``config()`` returned.
-
-        Returns:
-            The model.
-        """
-        return cls(**_options(config))
-
-
-def _options(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != "type"}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from integrators.kernels import KernelBuilder, Rows
 
 from ._draw import normal
-from ._layer import Strength, count
+from ._layer import Strength
 from ._profiles import activation as find
 from ._scratch import Scratch
-from ._shears import DEVIATION, Factor, Shear
+from ._shear import DEVIATION, Factor, UnitsShear
 from ._units import Units
 
 
-class TimeShear(Shear):
+class TimeShear(UnitsShear):
     """A shear ``p += g(q, t) - g(q, 0)`` with ``g(q, t) = K (a * sigma(K^T q + v t + b))``.
 
     The strength is no factor but the time ``t`` inside the potential, so that a network of such shears is a
@@ -58,9 +56,8 @@ class TimeShear(Shear):
             dtype: Floating-point type.
             generator: Source of the random numbers.
         """
-        super().__init__(degrees, updates)
-        m = count("units", units)
-        self.units, self.activation = m, activation
+        super().__init__(degrees, updates, units, activation)
+        m = self.units
         w = normal((degrees, m), 1.0, dtype, generator)
         a = normal((m,), deviation, dtype, generator)
         v = normal((1, m), 1.0, dtype, generator)
@@ -85,14 +82,6 @@ class TimeShear(Shear):
         """Compute its derivative."""
         return self.added_slope(x, 1.0, control)
 
-    def kernel_key(self) -> tuple[Any, ...]:
-        """Give what the text of the kernel depends on."""
-        return ("time", self.degrees, self.units, self.updates, self.activation)
-
-    def kernel_numbers(self) -> list[Tensor]:
-        """Give the numbers of the potential."""
-        return self.potential.numbers()
-
     def _emit(
         self,
         builder: KernelBuilder,
@@ -109,13 +98,3 @@ class TimeShear(Shear):
             gradient = self.potential.emit(builder, source, place, time)
             pairs = zip(target, gradient, strict=True)
             builder.lanes(*[f"@{row} = @{row} {own} @{g}" for row, g in pairs])
-
-    def config(self) -> dict[str, Any]:
-        """Give a plain description; the numbers are weights."""
-        return {
-            "type": "TimeShear",
-            "degrees": self.degrees,
-            "units": self.units,
-            "updates": self.updates,
-            "activation": self.activation,
-        }
