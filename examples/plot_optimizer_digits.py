@@ -122,7 +122,9 @@ def run(make: Make, rate: float, second: float, seed: int) -> tuple[list[float],
             loss.backward()
             try:
                 optimizer.step()
-            except RuntimeError:  # a gradient that is not finite
+            except RuntimeError as error:
+                if "infinite or NaN" not in str(error):
+                    raise
                 return [*losses, *[float("inf")] * (epochs - len(losses))], float("inf"), 0.1
             total += float(loss.detach()) * len(batch) / len(train[0])
         losses.append(total)
