@@ -377,6 +377,7 @@ def test_the_settings_of_the_python_script_need_its_half_kicks(
     [
         ("P1", None, 4.0, -5.5, 6),
         ("P3", None, -4.0, -4.1, 63),
+        ("P1", "gradient", 2.0, -4.73, 7),
         ("P2", "gradient", 3.0, -5.3, 11),
         ("P3", "gradient", -3.5, -4.05, 56),
         ("P4", "gradient", 3.5, -6.0, 293),
