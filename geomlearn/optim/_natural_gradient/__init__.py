@@ -1,0 +1,1 @@
+"""Inverse-free structured natural gradient of networks."""

@@ -1,0 +1,228 @@
+"""The inverse-free update of two Kronecker factors of a preconditioner, on compact storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lie import StructuredFactor
+
+from ._statistics import norm_bound
+
+VARIANTS = ("ikfac", "ingd")
+TRUNCATIONS = ("h1", "h2", "exp", "cayley")
+
+
+@dataclass(frozen=True)
+class KroneckerRule:
+    """How the factors K of the inputs and C of the output gradients move.
+
+    With m the momentum, N = -rate m, shortened until its 2-norm is at most ``step_bound``, and K <- K h(N).
+
+    Attributes:
+        variant: "ikfac", where (K K^T)^-1 follows the running average of the second moment U of the inputs,
+            plus damping, to first order in the rate; or "ingd", where K K^T (x) C C^T descends the
+            Kullback-Leibler divergence to the inverse of U (x) G + damping, the two factors sharing scales.
+        rate: Step size beta_1 of the factors, above 0 and at most 1.
+        momentum: alpha_1 in [0, 1), for "ingd" only; None means 0.5 there.
+        damping: lambda, at least 0.
+        h: Approximation of the exponential: "h1", "h2", "exp" or "cayley". With "h2" a factor stays
+            invertible whatever the step.
+        step_bound: Largest 2-norm of N, by an upper estimate; None for no bound. Above 2, directions that
+            should shrink grow, and with "h1" it must be below 1 or K may become singular.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    variant: str = "ikfac"
+    rate: float = 0.05
+    momentum: float | None = None
+    damping: float = 1e-3
+    h: str = "h2"
+    step_bound: float | None = 0.5
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise ValueError(
+                f"variant must be one of {', '.join(map(repr, VARIANTS))}, got {self.variant!r}."
+            )
+        if self.h not in TRUNCATIONS:
+            raise ValueError(f"h must be one of {', '.join(map(repr, TRUNCATIONS))}, got {self.h!r}.")
+        if not 0 < self.rate <= 1:
+            raise ValueError(f"rate must be above 0 and at most 1, got {self.rate!r}.")
+        if not self.damping >= 0:
+            raise ValueError(f"damping must be 0 or more, got {self.damping!r}.")
+        self._check_momentum()
+        self._check_bound()
+
+    def _check_momentum(self) -> None:
+        if self.momentum is None:
+            return
+        if self.variant == "ikfac" and self.momentum != 0:
+            raise ValueError(
+                f'momentum of the factors belongs to variant="ingd", got {self.momentum!r} with "ikfac", '
+                "whose running average needs none: leave it out."
+            )
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum!r}.")
+
+    def _check_bound(self) -> None:
+        bound = self.step_bound
+        if bound is None:
+            if self.h == "h1":
+                raise ValueError(
+                    'h="h1" without a step_bound lets a factor become singular: set a step_bound below 1, '
+                    'or h="h2".'
+                )
+            return
+        top = 1.0 if self.h == "h1" else 2.0
+        if not 0 < bound < top:
+            raise ValueError(
+                f"step_bound must be above 0 and below {top:g} with h={self.h!r}, got {bound!r}."
+            )
+
+    @property
+    def alpha(self) -> float:
+        """The momentum in use."""
+        if self.variant == "ikfac":
+            return 0.0
+        return 0.5 if self.momentum is None else self.momentum
+
+
+class KroneckerFactors(NamedTuple):
+    """The factors of the preconditioner (K K^T) (x) (C C^T) of one layer, as stored numbers.
+
+    Attributes:
+        K: Factor of the inputs, shape (memory,); empty where the layer has the other factor alone.
+        C: Factor of the output gradients, shape (memory,).
+        m_K: Momentum of K, like K, or None without momentum.
+        m_C: Momentum of C, like C, or None without momentum.
+    """
+
+    K: Tensor
+    C: Tensor
+    m_K: Tensor | None
+    m_C: Tensor | None
+
+
+def kronecker_start(
+    inputs: StructuredFactor | None,
+    outputs: StructuredFactor,
+    rule: KroneckerRule,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+) -> KroneckerFactors:
+    """Make the factors that a layer starts with: identities.
+
+    Args:
+        inputs: Structure of K; None for a layer with one factor.
+        outputs: Structure of C.
+        rule: How they will move, which says whether there is momentum.
+        dtype: Their dtype.
+        device: Their device.
+
+    Returns:
+        The factors.
+    """
+    if inputs is None:
+        K = torch.empty(0, dtype=dtype, device=device)
+    else:
+        K = inputs.packed.identity(dtype=dtype, device=device)
+    C = outputs.packed.identity(dtype=dtype, device=device)
+    if rule.alpha == 0:
+        return KroneckerFactors(K, C, None, None)
+    return KroneckerFactors(K, C, torch.zeros_like(K), torch.zeros_like(C))
+
+
+def kronecker_update(
+    inputs: StructuredFactor | None,
+    outputs: StructuredFactor,
+    factors: KroneckerFactors,
+    H_K: Tensor,
+    H_C: Tensor,
+    rule: KroneckerRule,
+) -> KroneckerFactors:
+    """Move both factors by one step, from curvature seen through them.
+
+    With t the average of a trace over the rows, K2 = Pi(K^T K) and C2 = Pi(C^T C), the gradients are
+    (H_K + damping K2 - I) / 2 for "ikfac" and (t(H_C) H_K + damping t(C2) K2 - I) / 2 for "ingd", likewise
+    for C; both move from the old pair.
+
+    Args:
+        inputs: Structure of K; None for a layer with one factor, of which both variants are then the same.
+        outputs: Structure of C.
+        factors: The factors.
+        H_K: Pi(K^T U K), with U the second moment of the inputs, stored numbers (memory,).
+        H_C: Pi(C^T G C), with G that of the gradients of the samples' losses by the outputs.
+        rule: How they move.
+
+    Returns:
+        The moved factors, new tensors.
+    """
+    K, C, m_K, m_C = factors
+    C2 = outputs.packed.own_gram(C)
+    if inputs is None:
+        g_C = 0.5 * (H_C + rule.damping * C2 - _one(outputs, C))
+        C, m_C = _moved(outputs, C, m_C, g_C, rule)
+        return KroneckerFactors(K, C, m_K, m_C)
+    K2 = inputs.packed.own_gram(K)
+    if rule.variant == "ikfac":
+        g_K = H_K + rule.damping * K2
+        g_C = H_C + rule.damping * C2
+    else:
+        g_K = _mean_trace(outputs, H_C) * H_K + rule.damping * _mean_trace(outputs, C2) * K2
+        g_C = _mean_trace(inputs, H_K) * H_C + rule.damping * _mean_trace(inputs, K2) * C2
+    K, m_K = _moved(inputs, K, m_K, 0.5 * (g_K - _one(inputs, K)), rule)
+    C, m_C = _moved(outputs, C, m_C, 0.5 * (g_C - _one(outputs, C)), rule)
+    return KroneckerFactors(K, C, m_K, m_C)
+
+
+def kronecker_direction(
+    inputs: StructuredFactor | None, outputs: StructuredFactor, factors: KroneckerFactors, gradient: Tensor
+) -> Tensor:
+    """Compute the preconditioned gradient C C^T grad K K^T.
+
+    Args:
+        inputs: Structure of K; None for a layer with one factor.
+        outputs: Structure of C.
+        factors: The factors.
+        gradient: Gradient, shape (d_o, d_i); (d_o, 1) for a layer with one factor.
+
+    Returns:
+        The direction, shape (d_o, d_i), in the dtype of the factors.
+    """
+    direction = _both(outputs, factors.C, gradient.to(factors.C.dtype))
+    return direction if inputs is None else _both(inputs, factors.K, direction.mT).mT
+
+
+def _both(structure: StructuredFactor, stored: Tensor, columns: Tensor) -> Tensor:
+    """A A^T X."""
+    packed = structure.packed
+    return packed.multiply(stored, packed.multiply(stored, columns, transpose=True))
+
+
+def _mean_trace(structure: StructuredFactor, stored: Tensor) -> Tensor:
+    return structure.packed.trace(stored) / structure.n
+
+
+def _one(structure: StructuredFactor, like: Tensor) -> Tensor:
+    return structure.packed.identity(dtype=like.dtype, device=like.device)
+
+
+def _moved(
+    structure: StructuredFactor,
+    stored: Tensor,
+    momentum: Tensor | None,
+    gradient: Tensor,
+    rule: KroneckerRule,
+) -> tuple[Tensor, Tensor | None]:
+    if momentum is not None:
+        gradient = momentum = rule.alpha * momentum + gradient
+    step = -rule.rate * gradient
+    if rule.step_bound is not None:
+        step = step * (rule.step_bound / norm_bound(structure, step)).clamp(max=1.0)
+    return structure.packed.chart(stored, step, rule.h), momentum
