@@ -27,6 +27,7 @@ def describe_target(target: Target) -> dict[str, Any]:
         A dictionary of JSON values.
     """
     model = target.model
+    config, missing = _config(model)
     state = [
         {
             "name": part.name,
@@ -49,17 +50,20 @@ def describe_target(target: Target) -> dict[str, Any]:
         "output": target.output,
         "state": state,
         "controls": target.controls,
-        "config": _config(model),
+        "config": config,
+        **({} if missing is None else {"config_missing": missing}),
         "versions": {"torch": str(torch.__version__)},
     }
 
 
-def _config(model: Any) -> dict[str, Any] | None:
-    """The configuration of a model, or None where a part of it has none."""
+def _config(model: Any) -> tuple[dict[str, Any] | None, str | None]:
+    """The configuration of a model, or the reason why there is none."""
+    name = type(model).__name__
     try:
-        return config_of(model)
-    except TypeError:
-        return None
+        config = config_of(model)
+    except TypeError as error:
+        return None, f"{name}.config() failed: {error}"
+    return config, f"{name} has no config()" if config is None else None
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -73,7 +77,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns:
         ``model`` and ``quantity``, the step ``h`` and the number of ``steps``, ``dtype``, names of ``inputs``
         and ``output``, the parts of a ``state`` with their place, shape, unit, frame and manifold, the number
-        of ``controls``, the ``config`` of the model, if it has one, and ``versions``.
+        of ``controls``, the ``config`` of the model, or None with the reason under ``config_missing``, which
+        names the class, and ``versions``.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,30 @@ def test_units_and_manifolds_are_described() -> None:
         ("R", [3, 3], "1", str(lie.SO3)),
         ("omega", [3], "rad/s", None),
     ]
+
+
+def test_a_missing_configuration_is_said_with_class_and_reason(tmp_path: Path) -> None:
+    def described(model: torch.nn.Module) -> dict[str, Any]:
+        return export._description.describe_target(export._target.choose_target(model, None, None))
+
+    whole = described(MAPS["ridge"](torch.float64))
+    assert whole["config"]["type"] == "RidgeSymplectic"
+    assert "config_missing" not in whole
+    bare = described(Verlet(Hamiltonian("p**2/2 - cos(q)"), 0.1))
+    assert (bare["config"], bare["config_missing"]) == (None, "Verlet has no config()")
+    functional = LieFVIN(lie.SO3, h=0.1, inertia=torch.eye(3).tolist(), potential=lambda R: R[..., 2, 2])
+    found = described(functional)
+    assert found["config"] is None
+    assert re.match(r"LieFVIN\.config\(\) failed: potential: expected a module", found["config_missing"])
+
+    class Odd(RidgeSymplectic):
+        def config(self) -> dict[str, Any]:
+            return {**super().config(), "start": torch.zeros(2)}
+
+    export.to_program(Odd(4, modules=2, generator=source()), tmp_path / "odd.pt2")
+    found = export.describe(tmp_path / "odd.pt2")
+    assert found["config"] is None
+    assert "Odd.config(): expected plain JSON values" in found["config_missing"]
 
 
 def test_an_implicit_step_is_refused_by_name(tmp_path: Path) -> None:

@@ -106,11 +106,14 @@ def program(file: Path) -> str:
         "docs/concepts/optimizers.md",
         "docs/concepts/symplectic_networks.md",
         "docs/concepts/gyroceptron.md",
+        "docs/concepts/export.md",
     ],
 )
 def test_a_page_runs_from_top_to_bottom(file: str, tmp_path: Path) -> None:
     code = program(ROOT / file)
-    assert re.search(r"\b(rollout|certify|lie\.\w+(\(\d+\))?\.exp)\(", code)
+    assert re.search(r"\b(rollout|certify|to_onnx|lie\.\w+(\(\d+\))?\.exp)\(", code)
+    for needed in re.findall(r"^import (onnx\w+)", code, re.MULTILINE):
+        pytest.importorskip(needed, reason="needs the extra onnx")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     (tmp_path / "page.py").write_text(code, encoding="utf-8")  # functions in kernels are read from their file
     done = subprocess.run(
