@@ -16,7 +16,7 @@ is checked by ``lie.testing``.
 
 from . import convert, quaternion, symmetric
 from ._euclidean import Euclidean
-from ._factors import StructuredFactor, structured_factor
+from ._factors import StructuredFactor, StructuredSPD, structured_factor
 from ._grassmann import Grassmann
 from ._group import LieGroup
 from ._manifold import Manifold
@@ -67,6 +67,7 @@ __all__ = [
     "Sphere",
     "Stiefel",
     "StructuredFactor",
+    "StructuredSPD",
     "UnitQuaternion",
     "convert",
     "quat_wxyz_from_xyzw",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import overload
 
-from ._factors import structured_factor
-from ._factors._manifold import StructuredSPD
+from ._factors import StructuredSPD, structured_factor
 from ._spd_manifold import SPDManifold
 
 __all__ = ["SPD", "SPDManifold"]

@@ -20,6 +20,9 @@ from ._levenberg_marquardt_function import LeastSquaresResult, levenberg_marquar
 from ._manifold_parameter import ManifoldParameter
 from ._riemannian_adam import RiemannianAdam
 from ._riemannian_sgd import RiemannianSGD
+from ._spd_core import SPDState, spd_matrix, spd_start, spd_step
+from ._spd_momentum import SPDMomentum
+from ._spd_rule import SPDRule
 
 __all__ = [
     "BrAVO",
@@ -36,6 +39,9 @@ __all__ = [
     "PhasePoint",
     "RiemannianAdam",
     "RiemannianSGD",
+    "SPDMomentum",
+    "SPDRule",
+    "SPDState",
     "bregman_hamiltonian",
     "bregman_leapfrog",
     "bregman_rest",
@@ -44,4 +50,7 @@ __all__ = [
     "bregman_sweep",
     "iterations_to",
     "levenberg_marquardt",
+    "spd_matrix",
+    "spd_start",
+    "spd_step",
 ]

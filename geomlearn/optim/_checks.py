@@ -73,7 +73,7 @@ def refuse_differentiable(group: dict[str, Any]) -> None:
     if group["differentiable"] and any(isinstance(p, ManifoldParameter) for p in group["params"]):
         raise ValueError(
             "differentiable: a ManifoldParameter is a leaf, through which no step can be recorded; use"
-            " bregman_step with manifold=, which is a function, or differentiable=False"
+            " bregman_step with manifold= or spd_step, which are functions, or differentiable=False"
         )
 
 

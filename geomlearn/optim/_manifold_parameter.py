@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from lie import LieGroup, RiemannianManifold
+from lie import LieGroup, RiemannianManifold, StructuredSPD
+
+Space: TypeAlias = LieGroup | RiemannianManifold | StructuredSPD
 
 
 class ManifoldParameter(nn.Parameter):
@@ -20,14 +22,19 @@ class ManifoldParameter(nn.Parameter):
     a sphere, by the retraction of frames and SPD matrices, by g exp(ξ) on a Lie group, whose inner product is
     that of the tangent coordinates ξ.
 
+    On ``lie.SPD(n, structure=...)`` the parameter holds the SPD matrix tau = A A^T, not its structured factor
+    A, and ``SPDMomentum`` moves it.
+
     Args:
-        manifold: A Riemannian manifold or a Lie group of ``lie``, products and powers of groups included.
+        manifold: A Riemannian manifold or a Lie group of ``lie``, products and powers of groups included, or
+            ``lie.SPD(n, structure=...)``.
         value: Elements, shape ``(..., *element_shape)``, float32 or float64; they are copied.
         requires_grad: Whether it is trained.
 
     Raises:
         TypeError: If the manifold is none, or value no tensor.
-        ValueError: If an element is not on the manifold.
+        ValueError: If an element is not on the manifold, or an SPD matrix is none that its structure can
+            reach.
 
     Example:
         >>> import lie
@@ -36,24 +43,25 @@ class ManifoldParameter(nn.Parameter):
         lie.Stiefel(3, 2)
     """
 
-    manifold: LieGroup | RiemannianManifold
+    manifold: Space
 
-    def __new__(
-        cls, manifold: LieGroup | RiemannianManifold, value: Tensor, requires_grad: bool = True
-    ) -> Self:
+    def __new__(cls, manifold: Space, value: Tensor, requires_grad: bool = True) -> Self:
         """Check the value and make the parameter."""
-        if not isinstance(manifold, LieGroup | RiemannianManifold):
+        if not isinstance(manifold, Space):
             raise TypeError(
                 "manifold: expected a lie.LieGroup or a lie.RiemannianManifold such as lie.Stiefel(5, 2), got"
                 f" {type(manifold).__name__}"
             )
         if not isinstance(value, Tensor):
             raise TypeError(f"value: expected a tensor, got {type(value).__name__}")
-        manifold.check(value.detach(), "value")
+        if isinstance(manifold, StructuredSPD):
+            manifold.factorize(value.detach())
+        else:
+            manifold.check(value.detach(), "value")
         return cls._of(manifold, value.detach().clone(), requires_grad)
 
     @classmethod
-    def _of(cls, manifold: LieGroup | RiemannianManifold, data: Tensor, requires_grad: bool) -> Self:
+    def _of(cls, manifold: Space, data: Tensor, requires_grad: bool) -> Self:
         made = torch.Tensor._make_subclass(cls, data, requires_grad)
         made.manifold = manifold
         return made
@@ -73,6 +81,6 @@ class ManifoldParameter(nn.Parameter):
 
 
 def _restore(
-    cls: type[ManifoldParameter], manifold: LieGroup | RiemannianManifold, data: Tensor, requires_grad: bool
+    cls: type[ManifoldParameter], manifold: Space, data: Tensor, requires_grad: bool
 ) -> ManifoldParameter:
     return cls._of(manifold, data, requires_grad)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
-from torch.optim.sgd import sgd
 
 from ._checks import require, require_one_number
+from ._flat_sgd import step_flat
 from ._motion import Motion
 from ._riemannian_optimizer import RiemannianOptimizer
 
@@ -86,23 +86,7 @@ class RiemannianSGD(RiemannianOptimizer):
         require(options, "nesterov", good, "False without momentum or with dampening")
 
     def _step_flat(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
-        buffers = [self.state[p].get(self.moment) for p in parameters]
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        sgd(
-            parameters,
-            gradients,
-            buffers,
-            foreach=group["foreach"],
-            weight_decay=group["weight_decay"],
-            momentum=group["momentum"],
-            lr=group["lr"],
-            dampening=group["dampening"],
-            nesterov=group["nesterov"],
-            maximize=group["maximize"],
-        )
-        if group["momentum"]:
-            for p, buffer in zip(parameters, buffers, strict=True):
-                self.state[p][self.moment] = buffer
+        step_flat(self, group, parameters, self.moment)
 
     def _step_curved(self, group: dict[str, Any], p: Tensor, motion: Motion, g: Tensor) -> None:
         momentum = group["momentum"]

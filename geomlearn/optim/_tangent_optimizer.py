@@ -38,15 +38,16 @@ class TangentOptimizer(Optimizer):
             param_group: ``{"params": ..., option: value, ...}``.
 
         Raises:
-            ValueError: If an option is out of range or a parameter is in another group already.
+            ValueError: If an option is out of range, or a parameter is in another group already or on a
+                manifold that this optimizer does not know.
         """
         super().add_param_group(param_group)
         try:
             refuse_differentiable(self.param_groups[-1])
+            self._find_motions()
         except ValueError:
             del self.param_groups[-1]
             raise
-        self._find_motions()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a state, also one that was saved before an option was added."""

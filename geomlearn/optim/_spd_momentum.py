@@ -1,0 +1,388 @@
+"""Momentum for SPD matrices, full and structured, as an optimizer of torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT, StateDict
+
+from lie import SPDManifold, StructuredFactor, StructuredSPD
+
+from ._checks import infinite, refuse_changed_shapes, refuse_sparse, require, require_one_number
+from ._flat_sgd import step_flat
+from ._manifold_parameter import ManifoldParameter
+from ._riemannian_optimizer import RiemannianOptimizer, in_tensors
+from ._scalars import Flag
+from ._spd_core import (
+    advance_factor,
+    first_factor,
+    frame_gradient,
+    matrix_of,
+    uphill,
+)
+from ._spd_rule import (
+    STEP_BOUND,
+    SPDRestart,
+    approximation_on,
+    frame_of,
+    require_restart,
+    require_safe,
+    require_step,
+    restarts_by,
+)
+
+_COUNTERS: dict[str, float] = {"restarts": 0, "value": math.inf}
+
+
+class _Step(NamedTuple):
+    """What a step does to one parameter."""
+
+    owner: Tensor
+    factor: StructuredFactor
+    A: Tensor
+    w: Tensor
+    scale: Tensor | None
+    drop: Flag | None
+
+
+class SPDMomentum(RiemannianOptimizer):
+    """Gradient descent with momentum among SPD matrices, in the normal coordinates of a structured factor.
+
+    For a ``ManifoldParameter`` tau on ``lie.SPD(n)`` or ``lie.SPD(n, structure=...)`` a factor A of tau = A
+    A^T is kept, and
+
+        H = sym(A^T g A),   w = alpha z + beta Pi(H),   A <- A h(-w / 2),   z <- w,   tau <- A A^T,
+
+    g the gradient that autograd gives, beta = lr, alpha = momentum, Pi the projection on the structure's
+    tangent space. No inverse, root or eigenvalue is computed (but with ``h="exp"``), and tau stays SPD. The
+    frame moves with A, so z is not transported: on ``lie.SPD(n)`` with ``h="exp"`` and without a bound this
+    is the Riemannian heavy ball with exact geodesics and exact parallel transport. Other structures move
+    along the flat connection of their group. Batches (..., n, n) are stepped together, each matrix for
+    itself.
+
+    Other parameters are stepped by ``torch.optim.SGD`` itself, with the same lr and momentum. There a change
+    of lr reaches the velocity at once, here z keeps the rates that it was made with.
+
+    Momentum does not pay on well-conditioned problems: there momentum 0 with a large lr, which is Newton's
+    step for some, needs fewer iterations.
+
+    Args:
+        params: Parameters, named parameters or groups of them.
+        lr: Learning rate beta. Steps with the Fisher metric of a Gaussian have half of it.
+        momentum: alpha.
+        weight_decay: λ of λ/2 ‖x‖², ‖x‖ the Frobenius norm of tau, added to the function.
+        h: h(N) = I + N + N^2/2 (``"h2"``), I + N (``"h1"``), expm(N) (``"exp"``) or Cayley's (``"cayley"``);
+            None takes that of the manifold, which is h2 unless it was made with another. Structures that are
+            no groups have a retraction of their own instead, and take None only.
+        step_bound: Largest Frobenius norm of N = -w/2 of each matrix; longer steps are shortened to it. None
+            sets no bound, and lr must then be small: directions with an eigenvalue of N below -2 grow.
+        restart: ``"gradient"`` or True: z is dropped where the last step went uphill, <Pi(H), z> < 0;
+            ``"function"``: where the loss has grown (needs a closure). The gradient's test is made for each
+            matrix, and for each other parameter as a whole. ``group["restarts"]`` counts.
+        inverse: Whether the factor is that of tau^-1 = A A^T. The set of matrices is the same, so are exact
+            steps; truncated ones are those of the inverse. Takes an inverse in each step.
+        maximize: Whether to maximize.
+        foreach: As of ``torch.optim.SGD``, for parameters that are on no manifold.
+        capturable: Whether everything stays on the device, as CUDA graphs need; gradients are then not
+            checked for infinities.
+        differentiable: Whether the step is recorded by autograd, for parameters that are on no manifold.
+
+    Raises:
+        ValueError: If an option is out of range, h1 has no step bound below 1, a parameter is on another
+            manifold, or differentiable is set for a ``ManifoldParameter``.
+
+    References:
+        W. Lin, V. Duruisseaux, M. Leok, F. Nielsen, M. E. Khan, M. Schmidt: Simplifying momentum-based
+        positive-definite submanifold optimization with applications to deep learning, ICML 2023.
+
+    Example:
+        >>> import torch, lie
+        >>> from geomlearn.optim import ManifoldParameter
+        >>> Q = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+        >>> tau = ManifoldParameter(lie.SPD(2), torch.eye(2))
+        >>> optimizer = SPDMomentum([tau], lr=0.5, momentum=0.5)
+        >>> for _ in range(60):
+        ...     optimizer.zero_grad()
+        ...     ((tau * Q).sum() - torch.logdet(tau)).backward()
+        ...     optimizer.step()
+        >>> torch.allclose(tau, torch.linalg.inv(Q), atol=1e-5)
+        True
+    """
+
+    moment = "momentum_buffer"
+    _frames: list[list[StructuredFactor | None]]
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-2,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        *,
+        h: str | None = None,
+        step_bound: float | None = STEP_BOUND,
+        restart: SPDRestart | bool | None = None,
+        inverse: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "weight_decay": weight_decay,
+                "h": h,
+                "step_bound": step_bound,
+                "restart": restart,
+                "inverse": inverse,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+            },
+        )
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, with options of its own or else those of the constructor.
+
+        Args:
+            param_group: ``{"params": ..., option: value, ...}``.
+
+        Raises:
+            ValueError: If an option is out of range, or a parameter is in another group already or on a
+                manifold that this optimizer does not know.
+        """
+        super().add_param_group({**_COUNTERS, **param_group})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state, also one that was saved before an option was added."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for key, value in _COUNTERS.items():
+                group.setdefault(key, value)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        require_one_number(options, "lr")
+        for name in ("lr", "weight_decay"):
+            require(options, name, bool(options[name] >= 0), "a number >= 0")
+        require(options, "momentum", bool(0 <= options["momentum"] < 1), "a number in [0, 1)")
+        require_step(options["h"], options["step_bound"])
+        require_restart(options["restart"])
+        if options["differentiable"] and options["foreach"]:
+            raise ValueError("foreach: its steps are made in place, which differentiable=True excludes")
+
+    def _find_motions(self) -> None:
+        """Find the structure of each parameter, anew where groups have been given other parameters."""
+        now = [(group["inverse"], *map(id, group["params"])) for group in self.param_groups]
+        if now != self.__dict__.get("_found"):
+            self._frames = [[_frame(p, group) for p in group["params"]] for group in self.param_groups]
+            self._found = now
+            self._seen: dict[int, tuple[int, int]] = {}
+
+    def _move_parameters(self, loss: float | Tensor | None) -> None:
+        self._accelerator_graph_capture_health_check()
+        with torch.no_grad():
+            values = [self._value(group, loss) for group in self.param_groups]
+            grown = [
+                None if value is None else value > group["value"]
+                for group, value in zip(self.param_groups, values, strict=True)
+            ]
+            plans = [self._plan(*each) for each in zip(self.param_groups, self._frames, grown, strict=True)]
+        for group, (flat, steps), worse, value in zip(self.param_groups, plans, grown, values, strict=True):
+            if flat:
+                with torch.no_grad():
+                    self._restart_flat(group, flat, worse)
+                with torch.set_grad_enabled(group["differentiable"]):
+                    step_flat(self, group, flat, self.moment)
+            with torch.no_grad():
+                for step in steps:
+                    self._take(group, step)
+                if value is not None:
+                    _remember(group, "value", value)
+
+    def _value(self, group: dict[str, Any], loss: Any) -> Any:
+        """The loss, as a function that falls, where the restart asks for it."""
+        if restarts_by(group["restart"]) != "function":
+            return None
+        if loss is None:
+            raise ValueError("restart: 'function' compares losses and needs a closure, step(closure)")
+        value = loss.detach() if isinstance(loss, Tensor) else loss
+        value = -value if group["maximize"] else value
+        return torch.as_tensor(value) if in_tensors(group) else float(value)
+
+    def _plan(
+        self, group: dict[str, Any], frames: list[StructuredFactor | None], worse: Flag | None
+    ) -> tuple[list[Tensor], list[_Step]]:
+        """Find what is to be done, without doing it."""
+        flat, steps = [], []
+        for p, factor in zip(group["params"], frames, strict=True):
+            if p.grad is None:
+                continue
+            refuse_sparse(self, p.grad)
+            if factor is None:
+                flat.append(p)
+            else:
+                steps.append(self._plan_one(group, p, p.grad, factor, worse))
+        return flat, steps
+
+    def _plan_one(
+        self, group: dict[str, Any], p: Tensor, gradient: Tensor, factor: StructuredFactor, worse: Flag | None
+    ) -> _Step:
+        """Find the step of one parameter."""
+        g = -gradient if group["maximize"] else gradient
+        if group["weight_decay"]:
+            g = g.add(p, alpha=group["weight_decay"])
+        A, z = self._frame_and_momentum(group, p, factor)
+        slope = frame_gradient(factor, A, g, inverse=group["inverse"])
+        drop = None
+        if z is not None and group["restart"]:
+            drop = uphill(factor, slope, z) if worse is None else worse
+            z = torch.where(_over_matrices(drop), 0, z)
+        w = self._rate(group) * slope
+        if z is not None and group["momentum"]:
+            w = w.add_(z, alpha=group["momentum"])
+        norm = torch.linalg.vector_norm(w, dim=(-2, -1))
+        if not in_tensors(group) and not math.isfinite(norm.sum().item()):
+            self._refuse_overflow(gradient)
+        bound = group["step_bound"]
+        scale = None if bound is None else (2 * bound / norm).clamp_max(1)
+        return _Step(p, factor, A, w, scale, drop)
+
+    def _frame_and_momentum(
+        self, group: dict[str, Any], p: Tensor, factor: StructuredFactor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The factor of a parameter, anew where it has been changed from outside, and its momentum."""
+        state = self.state.get(p)
+        if not state:
+            return first_factor(_manifold(p), p, inverse=group["inverse"]), None
+        A, z = state["factor"], state.get(self.moment)
+        if torch.compiler.is_compiling() or self._seen.get(id(p)) == _version(p):
+            return A, z
+        near = A.to(p)
+        if _is_factor(factor, near, p, group["inverse"], A.dtype):
+            return near, None if z is None else z.to(p)
+        return first_factor(_manifold(p), p, inverse=group["inverse"]), None
+
+    def _take(self, group: dict[str, Any], step: _Step) -> None:
+        """Move a parameter and remember its frame and momentum."""
+        p, factor, A, w, scale, drop = step
+        state = self.state[p]
+        A, w = advance_factor(factor, A, w, scale, _approximation(p, group))
+        _store(state, "factor", A)
+        if group["momentum"]:
+            _store(state, self.moment, w)
+        p.copy_(matrix_of(factor, A, inverse=group["inverse"]))
+        if not torch.compiler.is_compiling():
+            self._seen[id(p)] = _version(p)
+        if drop is not None:
+            self._count(group, drop)
+
+    def _restart_flat(self, group: dict[str, Any], parameters: list[Tensor], worse: Flag | None) -> None:
+        """Drop the momentum of parameters of vector spaces where it leads uphill."""
+        if not group["restart"]:
+            return
+        for p in parameters:
+            buffer = self.state[p].get(self.moment)
+            if buffer is None or p.grad is None:
+                continue
+            drop = worse
+            if drop is None:
+                g = -p.grad if group["maximize"] else p.grad
+                drop = (g.conj() * buffer).real.sum() < 0 if g.is_complex() else (g * buffer).sum() < 0
+            buffer.masked_fill_(torch.as_tensor(drop, device=p.device), 0)
+            self._count(group, drop)
+
+    def _count(self, group: dict[str, Any], drop: Flag) -> None:
+        """Count restarts."""
+        number = drop.sum() if isinstance(drop, Tensor) else int(drop)
+        _remember(group, "restarts", group["restarts"] + (number if in_tensors(group) else int(number)))
+
+    def _refuse_overflow(self, gradient: Tensor) -> None:
+        if not bool(gradient.isfinite().all()):
+            raise RuntimeError(infinite(self))
+        raise RuntimeError(
+            f"{type(self).__name__}: the step overflows; parameters and state were left as they are. Take a"
+            " smaller lr or scale the loss"
+        )
+
+    def load_state_dict(self, state_dict: StateDict) -> None:
+        """Take the state of another optimizer of this kind, to go on bit for bit.
+
+        Args:
+            state_dict: What ``state_dict`` returned.
+
+        Raises:
+            ValueError: If the groups differ in number or size, or a parameter has changed its shape; nothing
+                has then been loaded.
+        """
+        refuse_changed_shapes(self, state_dict, "factor")
+        super().load_state_dict(state_dict)
+        self._seen = {}
+
+
+def _manifold(p: Tensor) -> Any:
+    return p.manifold if isinstance(p, ManifoldParameter) else None
+
+
+def _frame(p: Tensor, group: dict[str, Any]) -> StructuredFactor | None:
+    """The structure of the factors of a parameter, None for a vector space."""
+    if not isinstance(p, ManifoldParameter):
+        return None
+    M = p.manifold
+    if not isinstance(M, SPDManifold | StructuredSPD):
+        raise ValueError(
+            f"params: SPDMomentum moves SPD matrices and parameters of vector spaces, not a ManifoldParameter"
+            f" on {M!r}; give it to RiemannianSGD or RiemannianAdam"
+        )
+    factor = frame_of(M, group["inverse"])
+    require_safe(factor, approximation_on(M, group["h"]), group["h"], group["step_bound"])
+    return factor
+
+
+def _approximation(p: Tensor, group: dict[str, Any]) -> str | None:
+    return approximation_on(_manifold(p), group["h"])
+
+
+def _is_factor(factor: StructuredFactor, A: Tensor, p: Tensor, inverse: bool, kept: torch.dtype) -> bool:
+    """Whether a factor belongs to a parameter, up to the rounding of the dtype in which it was kept."""
+    if not torch.equal(factor.nearest(A), A):
+        return False
+    eps = max(torch.finfo(p.dtype).eps, torch.finfo(kept).eps)
+    error = (matrix_of(factor, A, inverse=inverse) - p).abs()
+    return bool((error <= 100 * factor.n * eps * p.abs().amax((-2, -1), keepdim=True)).all())
+
+
+def _version(p: Tensor) -> tuple[int, int]:
+    """What changes when a parameter is written to, or given other storage."""
+    return p._version, p.data_ptr()
+
+
+def _over_matrices(drop: Flag) -> Tensor:
+    flags = torch.as_tensor(drop)
+    return flags[..., None, None] if flags.ndim else flags
+
+
+def _store(state: dict[str, Any], key: str, new: Tensor) -> None:
+    """Keep a tensor, in the same memory from step to step."""
+    old = state.get(key)
+    if old is None or old.dtype != new.dtype or old.device != new.device:
+        state[key] = new.clone() if old is None else new
+    else:
+        old.copy_(new)
+
+
+def _remember(group: dict[str, Any], key: str, new: Any) -> None:
+    """Put a number into the group, into the same tensor where a graph may have captured it."""
+    old = group[key]
+    if not in_tensors(group):
+        group[key] = new
+    elif isinstance(old, Tensor):
+        old.copy_(new)
+    else:
+        group[key] = torch.as_tensor(new).clone()
