@@ -13,7 +13,7 @@ from lie import StructuredFactor
 from ._statistics import norm_bound
 
 VARIANTS = ("ikfac", "ingd")
-TRUNCATIONS = ("h1", "h2", "exp", "cayley")
+TRUNCATIONS = ("h1", "h2")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class KroneckerRule:
         rate: Step size beta_1 of the factors, above 0 and at most 1.
         momentum: alpha_1 in [0, 1), for "ingd" only; None means 0.5 there.
         damping: lambda, at least 0.
-        h: Approximation of the exponential: "h1", "h2", "exp" or "cayley". With "h2" a factor stays
+        h: Approximation of the exponential: "h1", I + N, or "h2", I + N + N^2/2, with which a factor stays
             invertible whatever the step.
         step_bound: Largest 2-norm of N, by an upper estimate; None for no bound. Above 2, directions that
             should shrink grow, and with "h1" it must be below 1 or K may become singular.

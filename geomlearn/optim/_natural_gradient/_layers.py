@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lie import StructuredFactor
 
-from ._structures import StructureChoice, check_choice, choose, make_structure
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Consecutive entries of a parameter along its first dimension, all of them where ``rows`` is None.
-
-    Attributes:
-        name: Qualified name of the parameter.
-        parameter: The parameter.
-        rows: First of the entries, and the one behind the last.
-    """
-
-    name: str
-    parameter: Tensor
-    rows: tuple[int, int] | None = None
-
-    def of(self, whole: Tensor) -> Tensor:
-        """Take the part of a tensor like the parameter, as a view."""
-        return whole if self.rows is None else whole[self.rows[0] : self.rows[1]]
+from .._manifold_parameter import ManifoldParameter
+from ._modules import Candidate, Part, candidates
+from ._structures import LARGEST, StructureChoice, check_choice, check_patterns, choose, make_structures
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +22,7 @@ class Layer:
     """A weight and a bias that share a Kronecker-factored preconditioner.
 
     Attributes:
-        name: Name of the module, with the part of it where it has several.
+        name: Name of the module; with .q, .k or .v for the projections of attention.
         kind: "linear", "conv", "embedding" or "norm".
         weight: The weight.
         bias: The bias, or None.
@@ -116,42 +101,94 @@ class Layout(NamedTuple):
     others: list[Uncurved]
 
 
-def find_layers(model: nn.Module, structure: StructureChoice = "dense") -> Layout:
+def find_layers(model: nn.Module, structure: StructureChoice = "dense", *, largest: int = LARGEST) -> Layout:
     """Sort the trainable parameters of a model into layers with curvature and others.
+
+    A weight that modules share is one layer: of the embedding among them, else of the first of them.
 
     Args:
         model: The model.
         structure: Structures, see ``choose``.
+        largest: Most rows of a "dense" or "triangular" factor; one that is larger is diagonal.
 
     Returns:
-        The layers and the others; every parameter with ``requires_grad`` is in one of them, once.
+        The layers and the others; every parameter with ``requires_grad`` is in one of them, once (in three
+        layers that part it, where it holds three projections of attention).
+
+    Raises:
+        ValueError: If the choice of structures names a structure or a layer that there is not, or a lazy
+            module has not been run, so that its sizes are unknown.
     """
     check_choice(structure)
+    found = list(_all_candidates(model))
+    embedded = {c.weight.parameter for c in found if c.kind == "embedding"}
     layers: list[Layer] = []
-    taken: set[Tensor] = set()
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and module.weight.requires_grad and module.weight not in taken:
-            bias = module.bias if module.bias is not None and module.bias.requires_grad else None
-            d_o, d_i = module.weight.shape
-            chosen = choose(structure, name, "linear")
-            layers.append(
-                Layer(
-                    name,
-                    "linear",
-                    Part(_join(name, "weight"), module.weight),
-                    None if bias is None else Part(_join(name, "bias"), bias),
-                    make_structure(chosen.inputs, d_i + (bias is not None)),
-                    make_structure(chosen.outputs, d_o),
-                )
-            )
-            taken.update(p for p in (module.weight, bias) if p is not None)
+    taken: dict[Tensor, str] = {}
+    reasons: dict[Tensor, str] = {}
+    for candidate in found:
+        weight, bias = candidate.weight.parameter, candidate.bias
+        reason = _unfit(weight)
+        if bias is not None and bias.parameter in taken and taken[bias.parameter] != candidate.module:
+            bias = None
+        if bias is not None and _unfit(bias.parameter):
+            bias = None
+        if not reason and taken.get(weight, candidate.module) != candidate.module:
+            reason = f"its weight belongs to {taken[weight]!r}"
+        elif not reason and weight in embedded and candidate.kind != "embedding":
+            reason = "its weight belongs to an embedding"
+        if reason:
+            for part in (candidate.weight, candidate.bias):
+                if part is not None:
+                    reasons.setdefault(part.parameter, reason)
+            continue
+        layers.append(_layer(candidate, bias, structure, largest))
+        taken.update({part.parameter: candidate.module for part in (candidate.weight, bias) if part})
+    check_patterns(structure, [layer.name for layer in layers])
     others = [
-        Uncurved(name, parameter, "no layer with curvature holds it")
+        Uncurved(name, parameter, reasons.get(parameter) or _unfit(parameter) or _stranger(model, name))
         for name, parameter in model.named_parameters()
         if parameter.requires_grad and parameter not in taken
     ]
     return Layout(layers, others)
 
 
-def _join(module: str, name: str) -> str:
-    return f"{module}.{name}" if module else name
+def _all_candidates(model: nn.Module) -> Iterator[Candidate]:
+    for name, module in model.named_modules():
+        for parameter_name, parameter in module.named_parameters(recurse=False):
+            if is_lazy(parameter):
+                raise ValueError(
+                    f"model: {name or type(module).__name__} has a {parameter_name} without a shape; run the "
+                    "model once before the optimizer is made."
+                )
+        yield from candidates(name, module)
+
+
+def _layer(candidate: Candidate, bias: Part | None, structure: StructureChoice, largest: int) -> Layer:
+    weight = candidate.weight.of(candidate.weight.parameter)
+    name, kind, groups = candidate.name, candidate.kind, candidate.groups
+    chosen = choose(structure, name, kind)
+    sizes: tuple[int | None, int]
+    if kind == "norm":
+        sizes = (None, weight.numel() * (1 if bias is None else 2))
+    elif kind == "embedding":
+        sizes = weight.shape[0], weight.shape[1]
+    else:
+        sizes = weight[0].numel() + (bias is not None), weight.shape[0]
+    inputs, outputs = make_structures(chosen, sizes, kind, groups, largest)
+    return Layer(name, kind, candidate.weight, bias, inputs, outputs)
+
+
+def _unfit(parameter: Tensor) -> str:
+    """Why a parameter can be no part of a layer; nothing if it can."""
+    if not parameter.requires_grad:
+        return "its weight is frozen"
+    if isinstance(parameter, ManifoldParameter):
+        return "it lies on a manifold"
+    if not parameter.is_floating_point():
+        return f"its dtype is {parameter.dtype}"
+    return "" if parameter.numel() else "it is empty"
+
+
+def _stranger(model: nn.Module, name: str) -> str:
+    owner = model.get_submodule(name.rpartition(".")[0])
+    return f"no curvature for this parameter of {type(owner).__name__}"

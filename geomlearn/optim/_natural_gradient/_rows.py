@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-APPROXIMATIONS = ("expand", "reduce")
+from ._layer_rows import (
+    APPROXIMATIONS,
+    LayerCall,
+    LayerRows,
+    batch_first,
+    check_approximation,
+    reduced,
+    wide,
+    with_ones,
+)
+from ._rows_of_convolutions import convolution
+from ._rows_of_norms import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 
-
-class LayerRows(NamedTuple):
-    """Rows a of inputs and g of output gradients, of which sums of a a^T and g g^T are taken.
-
-    Attributes:
-        inputs: Shape (R, d_i), d_i with a 1 for the bias; or the diagonal of the sum, shape (d_i,); or empty,
-            shape (0,), for a layer with one factor.
-        outputs: Shape (R', d_o); or the diagonal of the sum, shape (d_o,).
-        rows: Number of rows of inputs, by which their sum is divided.
-        samples: Number of samples, with which the sum of output gradients of a mean loss is multiplied.
-    """
-
-    inputs: Tensor
-    outputs: Tensor
-    rows: int
-    samples: int
-
-
-class LayerCall(NamedTuple):
-    """One call of a function that layers make.
-
-    Attributes:
-        kind: "linear", "conv", "embedding" or "norm".
-        weight: The weight argument.
-        bias: The bias argument.
-        rows: Gives the rows from the gradient by the output: rows(gradient, bias=..., approximation=...,
-            batch_dim=...), see ``LayerRows``; ``bias`` says whether the layer has one.
-    """
-
-    kind: str
-    weight: Tensor | None
-    bias: Tensor | None
-    rows: Callable[..., LayerRows]
+__all__ = ["APPROXIMATIONS", "CALLS", "LayerCall", "LayerRows", "embedding", "linear", "transposed"]
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> LayerCall:
@@ -58,48 +37,110 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> LayerCa
         The call.
     """
     seen = input.detach()
+    given = bias is not None
 
     def rows(
         gradient: Tensor, *, bias: bool = True, approximation: str = "expand", batch_dim: int = 0
     ) -> LayerRows:
-        return _rows_of_positions(
-            *_batch_first(seen, gradient, batch_dim, 1),
-            ones=_ones(bias, has_bias),
-            approximation=approximation,
-        )
+        check_approximation(approximation)
+        inputs, outputs = batch_first(seen, batch_dim, 1), batch_first(gradient, batch_dim, 1)
+        samples = inputs.shape[0]
+        if approximation == "reduce":
+            inputs, outputs = reduced(inputs, outputs)
+        else:
+            inputs, outputs = inputs.flatten(0, 1), outputs.flatten(0, 1)
+        return LayerRows(with_ones(inputs, bias, given), outputs, inputs.shape[0], samples)
 
-    has_bias = bias is not None
     return LayerCall("linear", weight, bias, rows)
 
 
-CALLS: dict[Callable[..., Any], Callable[..., LayerCall]] = {F.linear: linear}
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> LayerCall:
+    """Describe a call of ``torch.nn.functional.embedding``: a linear layer whose inputs are unit vectors.
+
+    The second moment of the inputs is diagonal (by "reduce", its diagonal is taken), so no row of the size of
+    the vocabulary is made. Positions with ``padding_idx`` are no rows.
+
+    Args:
+        input: Whole numbers, shape (...).
+        weight: Weight, shape (vocabulary, d_o).
+        padding_idx: Number whose row gets no gradient.
+        max_norm: Leaves the rows as they are.
+        norm_type: Leaves the rows as they are.
+        scale_grad_by_freq: Leaves the rows as they are.
+        sparse: Leaves the rows as they are.
+
+    Returns:
+        The call.
+    """
+    seen, vocabulary = input.detach(), weight.shape[0]
+    padding = padding_idx if padding_idx is None or padding_idx >= 0 else padding_idx + vocabulary
+
+    def rows(
+        gradient: Tensor, *, bias: bool = False, approximation: str = "expand", batch_dim: int = 0
+    ) -> LayerRows:
+        check_approximation(approximation)
+        numbers, outputs = batch_first(seen, batch_dim, 0), wide(batch_first(gradient, batch_dim, 1))
+        kept = torch.ones_like(numbers, dtype=torch.bool) if padding is None else numbers != padding
+        shares = kept.to(outputs.dtype)
+        outputs = outputs * shares.unsqueeze(-1)
+        samples, positions = numbers.shape
+        if approximation == "expand":
+            diagonal = shares.new_zeros(vocabulary).index_add(0, numbers.flatten(), shares.flatten())
+            count = numbers.numel() if padding is None else int(kept.sum())
+            return LayerRows(diagonal, outputs.flatten(0, 1), count, samples)
+        # One entry for each number in a sample, with the square of its share of the positions.
+        named = numbers + vocabulary * torch.arange(samples, device=numbers.device).unsqueeze(-1)
+        which, place = named.flatten().unique(return_inverse=True)
+        counts = shares.new_zeros(which.shape).index_add(0, place, shares.flatten())
+        squares = (counts / max(positions, 1)).square()
+        diagonal = shares.new_zeros(vocabulary).index_add(0, which % vocabulary, squares)
+        return LayerRows(diagonal, outputs.sum(1), samples, samples)
+
+    return LayerCall("embedding", weight, None, rows)
+
+
+def transposed(rows: LayerRows) -> LayerRows:
+    """Turn rows of a weight into those of its transpose, for a weight that two kinds of layers share.
+
+    The gradient of the weight is the sum of g a^T, that of the transpose of a g^T: inputs and gradients
+    change places. A factor takes the new inputs to a mean square of 1, and its inverse the new gradients to
+    the scale that leaves the product of the two second moments as it was.
+
+    Args:
+        rows: The rows.
+
+    Returns:
+        The rows of the transpose.
+    """
+    per_row = rows.outputs.sum() if rows.outputs.ndim == 1 else wide(rows.outputs).square().sum()
+    mean_square = per_row / max(rows.rows * rows.outputs.shape[-1], 1)
+    square = torch.where(mean_square > 0, mean_square, torch.ones_like(mean_square))
+    return LayerRows(_scaled(rows.outputs, 1 / square), _scaled(rows.inputs, square), rows.rows, rows.samples)
+
+
+def _scaled(rows: Tensor, square: Tensor) -> Tensor:
+    """Multiply rows by the root of a number, the diagonal of their sum of squares by the number."""
+    return wide(rows) * (square if rows.ndim == 1 else square.sqrt())
+
+
+CALLS: dict[Callable[..., Any], Callable[..., LayerCall]] = {
+    F.linear: linear,
+    F.embedding: embedding,
+    torch.conv1d: convolution,
+    torch.conv2d: convolution,
+    torch.conv3d: convolution,
+    F.layer_norm: layer_norm,
+    F.rms_norm: rms_norm,
+    F.group_norm: group_norm,
+    F.batch_norm: batch_norm,
+    F.instance_norm: instance_norm,
+}
 """The functions of torch that are understood, and what describes a call from the same arguments."""
-
-
-def _ones(bias: bool, given: bool) -> float | None:
-    """What is appended to a row of inputs: nothing without a bias, 0 where this call left the bias out."""
-    return None if not bias else float(given)
-
-
-def _batch_first(inputs: Tensor, gradient: Tensor, batch_dim: int, features: int) -> tuple[Tensor, Tensor]:
-    """Bring both to (samples, positions, features); one sample where there is no other dimension."""
-    if inputs.ndim == features:
-        return inputs[None, None], gradient[None, None]
-    inputs, gradient = inputs.movedim(batch_dim, 0), gradient.movedim(batch_dim, 0)
-    if inputs.ndim == features + 1:
-        return inputs.unsqueeze(1), gradient.unsqueeze(1)
-    return inputs.flatten(1, -2), gradient.flatten(1, -2)
-
-
-def _rows_of_positions(
-    inputs: Tensor, gradient: Tensor, *, ones: float | None, approximation: str
-) -> LayerRows:
-    """Rows from (samples, positions, features): each position, or their mean and the sum of gradients."""
-    samples = inputs.shape[0]
-    if approximation == "reduce":
-        inputs, gradient = inputs.mean(1), gradient.sum(1)
-    else:
-        inputs, gradient = inputs.flatten(0, 1), gradient.flatten(0, 1)
-    if ones is not None:
-        inputs = F.pad(inputs, (0, 1), value=ones)
-    return LayerRows(inputs, gradient, inputs.shape[0], samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeAlias
 
@@ -15,6 +15,9 @@ StructureChoice: TypeAlias = StructureName | Pair | Mapping[str, StructureName |
 
 BLOCK, CORNER, RANK = 30, 15, 10
 """Rows of a block, of each dense corner of a hierarchical factor, and of a low-rank part, by default."""
+
+LARGEST = 8192
+"""Most rows of a factor that stores a number for each pair of them."""
 
 NAMES = ("dense", "diagonal", "block", "triangular", "hierarchical", "toeplitz", "rank")
 
@@ -91,6 +94,61 @@ def check_choice(choice: StructureChoice) -> None:
     for value in values:
         for name in _pair(value):
             _parsed(name)
+
+
+def make_structures(
+    chosen: Chosen, sizes: tuple[int | None, int], kind: str, groups: int = 1, largest: int = LARGEST
+) -> tuple[StructuredFactor | None, StructuredFactor]:
+    """Make the structures of the two factors of a layer.
+
+    The factor of the inputs of an embedding is diagonal, as their second moment is. Outputs of different
+    groups of a convolution see different inputs: their "dense", "triangular" and "block" factors have no
+    block larger than a group.
+
+    Args:
+        chosen: The names.
+        sizes: Rows of K, None for a layer with one factor, and of C.
+        kind: The kind of the layer.
+        groups: Number of groups of channels of a convolution.
+        largest: Most rows of a "dense" or "triangular" factor; one that is larger is diagonal.
+
+    Returns:
+        The structures of K and C.
+    """
+    d_i, d_o = sizes
+    inputs = None
+    if d_i is not None:
+        inputs = make_structure(
+            "diagonal" if kind == "embedding" else _stored(chosen.inputs, d_i, largest), d_i
+        )
+    name = _stored(chosen.outputs, d_o // groups, largest)
+    if groups > 1 and name in ("dense", "triangular"):
+        name = f"block-{d_o // groups}"
+    elif groups > 1 and _parsed(name)[0] == "block":
+        name = f"block-{min(*(_parsed(name)[1] or (BLOCK,)), d_o // groups)}"
+    return inputs, make_structure(name, d_o)
+
+
+def _stored(name: str, n: int, largest: int) -> str:
+    return "diagonal" if name in ("dense", "triangular") and n > largest else name
+
+
+def check_patterns(choice: StructureChoice, layers: Sequence[str]) -> None:
+    """Refuse a mapping with a pattern, other than "*", that no layer fits.
+
+    Args:
+        choice: What the user gave.
+        layers: Names of the layers.
+
+    Raises:
+        ValueError: If there is such a pattern.
+    """
+    for pattern in choice if isinstance(choice, Mapping) else ():
+        if pattern != "*" and not any(fnmatchcase(layer, pattern) for layer in layers):
+            raise ValueError(
+                f"structure: no layer with curvature has a name like {pattern!r}; the layers are "
+                f"{', '.join(map(repr, layers)) or 'none'}."
+            )
 
 
 def choose(choice: StructureChoice, layer: str, kind: str) -> Chosen:
