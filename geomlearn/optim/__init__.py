@@ -18,6 +18,7 @@ from ._levenberg_marquardt import LevenbergMarquardt
 from ._levenberg_marquardt_core import Iteration, NonFiniteResidualError
 from ._levenberg_marquardt_function import LeastSquaresResult, levenberg_marquardt
 from ._manifold_parameter import ManifoldParameter
+from ._natural_gradient import KroneckerRule, StructuredNaturalGradient
 from ._riemannian_adam import RiemannianAdam
 from ._riemannian_sgd import RiemannianSGD
 from ._spd_core import SPDState, spd_matrix, spd_start, spd_step
@@ -32,6 +33,7 @@ __all__ = [
     "BregmanState",
     "Clock",
     "Iteration",
+    "KroneckerRule",
     "LeastSquaresResult",
     "LevenbergMarquardt",
     "ManifoldParameter",
@@ -42,6 +44,7 @@ __all__ = [
     "SPDMomentum",
     "SPDRule",
     "SPDState",
+    "StructuredNaturalGradient",
     "bregman_hamiltonian",
     "bregman_leapfrog",
     "bregman_rest",

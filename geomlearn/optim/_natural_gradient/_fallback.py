@@ -1,0 +1,62 @@
+"""AdamW for the parameters that have no curvature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+from .._checks import require, require_one_number
+
+FALLBACK: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+"""Options of the fallback."""
+
+
+def check_fallback(options: dict[str, Any]) -> None:
+    """Refuse options out of range.
+
+    Args:
+        options: Options of a group of the fallback.
+    """
+    require_one_number(options, "lr")
+    for name in ("lr", "eps", "weight_decay"):
+        require(options, name, bool(options[name] >= 0), "a number >= 0")
+    good = len(options["betas"]) == 2 and all(0 <= beta < 1 for beta in options["betas"])
+    require(options, "betas", good, "two numbers >= 0 and < 1")
+
+
+def step_fallback(
+    group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor], states: list[dict[str, Any]]
+) -> None:
+    """Step parameters by AdamW.
+
+    Args:
+        group: Options of the group.
+        parameters: The parameters.
+        gradients: Their gradients.
+        states: Their states, which are made on the first step and changed in place.
+    """
+    for p, state in zip(parameters, states, strict=True):
+        if not state:
+            state["step"] = torch.tensor(0.0)
+            state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+            state["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+    adamw(
+        parameters,
+        gradients,
+        [state["exp_avg"] for state in states],
+        [state["exp_avg_sq"] for state in states],
+        [],
+        [state["step"] for state in states],
+        foreach=group["foreach"],
+        has_complex=any(p.is_complex() for p in parameters),
+        amsgrad=False,
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        lr=group["lr"],
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        maximize=group["maximize"],
+    )

@@ -1,0 +1,107 @@
+"""Factors in the state of an optimizer, and states that are plain and belong where they are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._kronecker import KroneckerFactors
+from ._layers import Layer
+
+VERSION = 1
+"""Version of the layout of states."""
+
+FACTORS = ("K", "C", "m_K", "m_C")
+"""First words of the keys of factors."""
+
+
+def factor_keys(layer: Layer) -> tuple[str, str, str, str]:
+    """Name the entries of the state of a weight that are the factors of a layer."""
+    rows = layer.weight.rows
+    suffix = "" if rows is None else f"[{rows[0]}:{rows[1]}]"
+    return tuple(f"{key}{suffix}" for key in FACTORS)  # type: ignore[return-value]
+
+
+def read_factors(state: Mapping[str, Any], layer: Layer) -> KroneckerFactors | None:
+    """Read the factors of a layer from the state of its weight; None before the first."""
+    K, C, m_K, m_C = factor_keys(layer)
+    if C not in state:
+        return None
+    return KroneckerFactors(state[K], state[C], state.get(m_K), state.get(m_C))
+
+
+def write_factors(state: dict[str, Any], layer: Layer, factors: KroneckerFactors) -> None:
+    """Put the factors of a layer into the state of its weight."""
+    for key, value in zip(factor_keys(layer), factors, strict=True):
+        if value is not None:
+            state[key] = value
+
+
+def factor_dtype(layer: Layer) -> torch.dtype:
+    """The dtype of the factors of a layer: that of its weight, float32 at least."""
+    return torch.promote_types(layer.weight.parameter.dtype, torch.float32)
+
+
+def cloned(value: Any) -> Any:
+    """Copy nested dictionaries, lists and tuples with the tensors in them."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: cloned(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(cloned(item) for item in value)
+    return value
+
+
+def structures_of(layers: Iterable[Layer]) -> dict[str, str]:
+    """Describe the structures of layers, by the names of the layers."""
+    return {
+        layer.name: f"{layer.outputs.name if layer.inputs is None else layer.inputs.name}"
+        + ("" if layer.inputs is None else f" x {layer.outputs.name}")
+        for layer in layers
+    }
+
+
+def refuse_other_layers(ours: Mapping[str, str], saved: Mapping[str, str]) -> None:
+    """Refuse a state of other layers or other structures.
+
+    Args:
+        ours: What ``structures_of`` says of the layers that are to take it.
+        saved: What it said of those that it was saved from.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    for name in [*ours, *saved]:
+        if ours.get(name) != saved.get(name):
+            raise ValueError(
+                f"state_dict: layer {name!r} has the factors {saved.get(name, 'none')} there and "
+                f"{ours.get(name, 'none')} here; make the optimizer with the structure and the model of "
+                "the state."
+            )
+
+
+def refuse_other_shapes(
+    parameters: Iterable[Tensor], saved: Mapping[int, Mapping[str, Any]], indices: Iterable[int]
+) -> None:
+    """Refuse a state whose momenta are not like the parameters.
+
+    Args:
+        parameters: The parameters.
+        saved: States by number.
+        indices: Number of the state of each parameter.
+
+    Raises:
+        ValueError: If a shape differs.
+    """
+    for index, p in zip(indices, parameters):
+        for key in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
+            value = saved.get(index, {}).get(key)
+            if isinstance(value, Tensor) and value.shape != p.shape:
+                raise ValueError(
+                    f"state_dict: {key} of parameter {index} has shape {tuple(value.shape)}, the parameter "
+                    f"needs {tuple(p.shape)}; the state belongs to other parameters."
+                )
