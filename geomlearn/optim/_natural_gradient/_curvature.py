@@ -100,10 +100,11 @@ class Curvature:
         moments = self._moments(own, group, processes)
         moved = {}
         for layer, (K, C, rows, samples) in moments.items():
-            if rows:
+            if samples:
                 # A gradient of a mean over n samples is 1/n of those of the samples.
                 C = C * ((samples if mean else processes) / processes**2)
-                moved[layer] = kronecker_update(layer.inputs, layer.outputs, own[layer], K / rows, C, rule)
+                K = K / max(rows, 1)
+                moved[layer] = kronecker_update(layer.inputs, layer.outputs, own[layer], K, C, rule)
         return moved
 
     def _moments(

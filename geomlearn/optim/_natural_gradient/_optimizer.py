@@ -54,7 +54,7 @@ class StructuredNaturalGradient(Optimizer):
             loss(model(x), y).backward()
         optimizer.step()
 
-    which does something on every ``update_every``-th step only; backward passes outside of it, and
+    which does something on every ``interval``-th step only; backward passes outside of it, and
     ``torch.autograd.grad`` in it, leave no trace. All parameters are trained: those of layers without
     curvature by AdamW, in the same step, in groups of their own; ``print(optimizer)`` lists both.
 
@@ -64,15 +64,15 @@ class StructuredNaturalGradient(Optimizer):
         params: Parameters, named parameters or groups of them that are to be trained; by default all that
             require gradients. Options of a group are for all its parameters.
         structure: "dense", "diagonal", "block" (or "block-30", ...), "triangular", "hierarchical",
-            "toeplitz", "rank-10", ...; a pair of them for the factors of inputs and of outputs; or a mapping from
-            patterns of layer names to such.
+            "toeplitz", "rank-10", ...; a pair of them for the factors of inputs and of outputs; or a mapping
+            from patterns of layer names to such.
         variant: "ikfac" or "ingd".
         momentum: Momentum of the parameters.
         weight_decay: Multiple of the parameters that is added to their directions.
         damping: Multiple of the identity that is added to the second moments.
         factor_rate: Step size of the factors, above 0 and at most 1; or a function of the number of steps.
         factor_momentum: Momentum of the factors, with "ingd" only; 0.5 by default.
-        update_every: Steps between two refreshes of the factors.
+        interval: Steps between two refreshes of the factors.
         h: "h2", "h1", "exp" or "cayley".
         step_bound: Largest norm of a step of a factor; None for no bound.
         approximation: Of layers that a sample goes through at many positions, "expand": every position is a
@@ -134,7 +134,7 @@ class StructuredNaturalGradient(Optimizer):
         damping: float = 1e-3,
         factor_rate: float | Callable[[int], float] = 0.05,
         factor_momentum: float | None = None,
-        update_every: int = 10,
+        interval: int = 10,
         h: str = "h2",
         step_bound: float | None = 0.5,
         approximation: str = "expand",
@@ -145,13 +145,13 @@ class StructuredNaturalGradient(Optimizer):
         fallback: Mapping[str, Any] | None = None,
         process_group: ProcessGroup = "auto",
     ) -> None:
-        _require_words(approximation, loss_reduction, update_every, fallback)
+        _require_words(approximation, loss_reduction, interval, fallback)
         require_group(process_group)
         rate = factor_rate(0) if callable(factor_rate) else factor_rate
         self.rule = KroneckerRule(variant, rate, factor_momentum, damping, h, step_bound)
         self.factor_rate = factor_rate
-        self.update_every, self.loss_reduction, self.process_group = (
-            update_every,
+        self.interval, self.loss_reduction, self.process_group = (
+            interval,
             loss_reduction,
             process_group,
         )
@@ -181,6 +181,9 @@ class StructuredNaturalGradient(Optimizer):
         """Find the layers of a model, but for those that are known."""
         if not isinstance(model, nn.Module):
             raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}.")
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module
+        model = getattr(model, "_orig_mod", model)
         known = {layer.weight.parameter for layer in self._curvature.layers}
         found = find_layers(model, self._structure)
         self._curvature.extend(layer for layer in found.layers if layer.weight.parameter not in known)
@@ -257,7 +260,7 @@ class StructuredNaturalGradient(Optimizer):
 
     @property
     def _due(self) -> bool:
-        return self.steps % self.update_every == 0
+        return self.steps % self.interval == 0
 
     @contextmanager
     def _scope(self, reading: Reading) -> Iterator[None]:
@@ -373,15 +376,15 @@ class StructuredNaturalGradient(Optimizer):
         if not moved:
             raise RuntimeError(
                 f"step {self.steps} is to refresh the curvature, but no backward pass went through a layer "
-                "in its scope: write `with optimizer.curvature(): loss(model(x), y).backward()` around forward "
-                "and backward pass, or give step a closure."
+                "in its scope: write `with optimizer.curvature(): loss(model(x), y).backward()` around both "
+                "passes, or give step a closure."
             )
         if not self._told:
             self._told = True
             warnings.warn(
                 f"the curvature of {', '.join(layer.name for layer in unseen)} was not seen, though there "
-                "are gradients: their weights were not used by torch.nn.functional in the scope of curvature(). "
-                "They are stepped with the factors that they have.",
+                "are gradients: their weights were not used by torch.nn.functional in the scope of "
+                "curvature(). They are stepped with the factors that they have.",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -459,7 +462,7 @@ class StructuredNaturalGradient(Optimizer):
             "version": VERSION,
             "steps": self.steps,
             "skipped": self.skipped,
-            "update_every": self.update_every,
+            "interval": self.interval,
             "rule": dataclasses.asdict(self.rule),
             "structures": structures_of(self._curvature.layers),
         }
@@ -481,7 +484,7 @@ class StructuredNaturalGradient(Optimizer):
         self._restore_factors(state_dict)
         self.steps = int(own.get("steps", 0))
         self.skipped = int(own.get("skipped", 0))
-        self.update_every = int(own.get("update_every", self.update_every))
+        self.interval = int(own.get("interval", self.interval))
         if "rule" in own:
             self.rule = KroneckerRule(**own["rule"])
             if not callable(self.factor_rate):
@@ -542,7 +545,7 @@ class StructuredNaturalGradient(Optimizer):
         own = (
             "rule",
             "factor_rate",
-            "update_every",
+            "interval",
             "loss_reduction",
             "process_group",
             "steps",
@@ -573,7 +576,7 @@ class StructuredNaturalGradient(Optimizer):
         rule = ", ".join(
             f"{field.name}={getattr(self.rule, field.name)!r}" for field in dataclasses.fields(self.rule)
         )
-        lines = [f"{type(self).__name__} (", f"  {rule}, update_every={self.update_every}"]
+        lines = [f"{type(self).__name__} (", f"  {rule}, interval={self.interval}"]
         curved = self._curved()
         held = {p for group in self.param_groups for p in group["params"]}
         lines.append("  natural gradient:")
@@ -597,14 +600,14 @@ class StructuredNaturalGradient(Optimizer):
 
 
 def _require_words(
-    approximation: str, loss_reduction: str, update_every: int, fallback: Mapping[str, Any] | None
+    approximation: str, loss_reduction: str, interval: int, fallback: Mapping[str, Any] | None
 ) -> None:
     if approximation not in APPROXIMATIONS:
         raise ValueError(f"approximation: expected one of {APPROXIMATIONS}, got {approximation!r}.")
     if loss_reduction not in ("mean", "sum"):
         raise ValueError(f'loss_reduction: expected "mean" or "sum", got {loss_reduction!r}.')
-    if isinstance(update_every, bool) or not isinstance(update_every, int) or update_every < 1:
-        raise ValueError(f"update_every: expected a whole number >= 1, got {update_every!r}.")
+    if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
+        raise ValueError(f"interval: expected a whole number >= 1, got {interval!r}.")
     unknown = set(fallback or {}) - set(FALLBACK)
     if unknown:
         raise ValueError(f"fallback: expected options among {sorted(FALLBACK)}, got {sorted(unknown)}.")

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from ._kronecker import KroneckerFactors
 from ._layers import Layer
-from ._rows import CALLS, LayerCall
+from ._rows import CALLS, LayerCall, transposed
 from ._rows import linear as describe_linear
 from ._statistics import pulled_gram
 from ._sums import Sums
@@ -145,7 +145,8 @@ class Watch(TorchFunctionMode):
             start, parameter = weight.storage_offset() // max(base.stride(0), 1), base
         found: list[tuple[Layer, slice | None]] = []
         for layer in self._layers[parameter]:
-            if layer.kind != call.kind or not parameter.requires_grad:
+            shared = (layer.kind, call.kind) == ("embedding", "linear")
+            if not parameter.requires_grad or (layer.kind != call.kind and not shared):
                 continue
             first, end = layer.weight.rows or (0, parameter.shape[0])
             if start <= first and end <= start + weight.shape[0]:
@@ -161,6 +162,8 @@ class Watch(TorchFunctionMode):
             approximation=reading.approximation,
             batch_dim=batch_dim,
         )
+        if call.kind != layer.kind:
+            rows = transposed(rows)
         seen = pulled_gram(layer.outputs, factors.C, rows.outputs)
         if reading.scale != 1:
             seen = seen / reading.scale**2
