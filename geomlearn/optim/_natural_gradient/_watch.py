@@ -22,6 +22,7 @@ from ._statistics import pulled_gram
 from ._sums import Sums
 
 _REPLACING = threading.RLock()
+_ENGINE = "_engine_run_backward"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ class Watch(TorchFunctionMode):
         """Make a call of torch, and watch it if it is a layer's."""
         kwargs = kwargs or {}
         if func is F.multi_head_attention_forward:
-            with self._projections(*args, **kwargs):
+            with _REPLACING, _replaced(F, "linear", self._projection(*args, **kwargs)):
+                return func(*args, **kwargs)
+        if func in (Tensor.backward, torch.autograd.backward):
+            with _replaced(torch.autograd, _ENGINE, self._recomputing):
                 return func(*args, **kwargs)
         output = func(*args, **kwargs)
         describe = CALLS.get(func)
@@ -87,25 +91,30 @@ class Watch(TorchFunctionMode):
             self._see(describe(*args, **kwargs), output, self._reading.batch_dim)
         return output
 
-    @contextmanager
-    def _projections(self, query: Tensor, *_: Any, **__: Any) -> Iterator[None]:
+    def _projection(self, query: Tensor, *_: Any, **__: Any) -> Callable[..., Callable[..., Any]]:
         """See the projections that attention makes in itself, on (positions, samples, features)."""
-        linear, thread = F.linear, threading.get_ident()
         samples = query.shape[1] if query.ndim == 3 else 1
 
-        def seen(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-            output: Tensor = linear(input, weight, bias)
-            if threading.get_ident() == thread and output.requires_grad:
-                whole = input if input.ndim == 3 else input.unflatten(0, (-1, samples))
-                self._see(describe_linear(whole, weight, bias), output, 1, whole.shape[:-1])
-            return output
+        def watched(linear: Callable[..., Tensor]) -> Callable[..., Tensor]:
+            def seen(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+                output = linear(input, weight, bias)
+                if output.requires_grad:
+                    whole = input if input.ndim == 3 else input.unflatten(0, (-1, samples))
+                    self._see(describe_linear(whole, weight, bias), output, 1, whole.shape[:-1])
+                return output
 
-        with _REPLACING:
-            F.linear = seen
-            try:
-                yield
-            finally:
-                F.linear = linear
+            return seen
+
+        return watched
+
+    def _recomputing(self, engine: Callable[..., Any]) -> Callable[..., Any]:
+        """See what checkpointing calls on the way back, where a mode is off as in every function of torch."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return engine(*args, **kwargs)
+
+        return run
 
     def _see(
         self, call: LayerCall, output: Tensor, batch_dim: int, leading: torch.Size | None = None
@@ -125,7 +134,8 @@ class Watch(TorchFunctionMode):
             root = self._roots.setdefault(now, now if outer == -1 else self._roots.get(outer, outer))
             gradient = gradient.detach()
             gradient = gradient if leading is None else gradient.reshape(*leading, -1)
-            with torch.no_grad(), torch.autocast(gradient.device.type, enabled=False):
+            device = gradient.device.type
+            with torch._C.DisableTorchFunction(), torch.no_grad(), torch.autocast(device, enabled=False):
                 for layer, rows in found:
                     own = gradient if rows is None else gradient[..., rows]
                     self._add(layer, call, own, batch_dim, root)
@@ -171,6 +181,25 @@ class Watch(TorchFunctionMode):
         self._sums[layer].add(
             pulled_gram(layer.inputs, factors.K, rows.inputs), seen, rows.rows, samples, root
         )
+
+
+@contextmanager
+def _replaced(module: Any, name: str, made: Callable[[Callable[..., Any]], Any]) -> Iterator[None]:
+    """Have a function of a module done otherwise in this thread; nothing where the module has no such one."""
+    original, thread = getattr(module, name, None), threading.get_ident()
+    if original is None:
+        yield
+        return
+    other = made(original)
+
+    def chosen(*args: Any, **kwargs: Any) -> Any:
+        return (other if threading.get_ident() == thread else original)(*args, **kwargs)
+
+    setattr(module, name, chosen)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
 
 
 def _executes(accumulator: Any) -> bool:
