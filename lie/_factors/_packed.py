@@ -88,6 +88,31 @@ class PackedFactor:
         self._require(stored, "stored")
         return self._trace(stored)
 
+    def shift(self, stored: Tensor, c: float) -> Tensor:
+        """Compute the stored numbers of A + c I, (..., memory)."""
+        self._require(stored, "stored")
+        return self._shift(stored, c)
+
+    def norm(self, stored: Tensor) -> Tensor:
+        """Compute the Frobenius norm of A, shape (...)."""
+        self._require(stored, "stored")
+        return self._norm(stored)
+
+    def norm_bound(self, stored: Tensor) -> Tensor:
+        """Compute an upper bound of the 2-norm of A, shape (...).
+
+        It is the smaller one of |A|_F, which is close for matrices of low rank, and (|A|_1 |A|_inf)^(1/2),
+        which is exact for diagonal ones.
+
+        Args:
+            stored: Stored numbers of A, shape (..., memory).
+
+        Returns:
+            The bound, shape (...).
+        """
+        self._require(stored, "stored")
+        return self._norm_bound(stored)
+
     def chart(self, stored: Tensor, N: Tensor, h: str = "h2") -> Tensor:
         """Compute the stored numbers of A h(N), (..., memory), see ``StructuredFactor.chart``.
 
@@ -124,6 +149,21 @@ class PackedFactor:
 
     def _trace(self, stored: Tensor) -> Tensor:
         return self.factor.unpack(stored).diagonal(dim1=-2, dim2=-1).sum(-1)
+
+    def _shift(self, stored: Tensor, c: float) -> Tensor:
+        return stored + c * self.identity(dtype=stored.dtype, device=stored.device)
+
+    def _norm(self, stored: Tensor) -> Tensor:
+        if self.factor._pattern.tied:
+            return self.factor.unpack(stored).square().sum((-2, -1)).sqrt()
+        return stored.square().sum(-1).sqrt()
+
+    def _norm_bound(self, stored: Tensor) -> Tensor:
+        sizes = stored.abs()
+        ones = torch.ones(self.factor.n, 1, dtype=stored.dtype, device=stored.device)
+        rows = self._multiply(sizes, ones, transpose=False).amax((-2, -1))
+        columns = self._multiply(sizes, ones, transpose=True).amax((-2, -1))
+        return torch.minimum((rows * columns).sqrt(), self._norm(stored))
 
     # Arguments
 

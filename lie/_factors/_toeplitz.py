@@ -7,22 +7,36 @@ from torch import Tensor
 
 from ._factor import StructuredFactor
 from ._packed import PackedFactor
+from ._table import Table
+
+
+def fast_length(least: int) -> int:
+    """Find the first length from ``least`` on without prime factors above 5, whose transforms are fast."""
+    length = least
+    while _without_small_factors(length) != 1:
+        length += 1
+    return length
+
+
+def _without_small_factors(number: int) -> int:
+    for factor in (2, 3, 5):
+        while number % factor == 0:
+            number //= factor
+    return number
 
 
 def _forward(x: Tensor, length: int) -> Tensor:
-    """Transform columns (..., n, m), padded with zeros to a length."""
+    """Transform rows (..., n), padded with zeros to a length."""
     if x.numel() == 0:  # the transform refuses empty batches
-        return x.new_zeros((*x.shape[:-2], length // 2 + 1, x.shape[-1])).to(
-            torch.promote_types(x.dtype, torch.complex64)
-        )
-    return torch.fft.rfft(x, n=length, dim=-2)
+        return x.new_zeros((*x.shape[:-1], length // 2 + 1)).to(torch.promote_types(x.dtype, torch.complex64))
+    return torch.fft.rfft(x, n=length)
 
 
 def _backward(spectrum: Tensor, length: int) -> Tensor:
-    """Transform back to columns (..., length, m)."""
+    """Transform back to rows (..., length)."""
     if spectrum.numel() == 0:
-        return spectrum.real.new_zeros((*spectrum.shape[:-2], length, spectrum.shape[-1]))
-    return torch.fft.irfft(spectrum, n=length, dim=-2)
+        return spectrum.real.new_zeros((*spectrum.shape[:-1], length))
+    return torch.fft.irfft(spectrum, n=length)
 
 
 class ToeplitzFactor(StructuredFactor):
@@ -36,7 +50,7 @@ class ToeplitzFactor(StructuredFactor):
     def __init__(self, n: int, triangle: str) -> None:
         self.triangle = triangle
         super().__init__(f"{triangle}_toeplitz", n, {}, memory=n, dim=n, tied=True, geodesic=n == 1)
-        self._packed = PackedToeplitz(self, 2 * n)
+        self._packed = PackedToeplitz(self, fast_length(2 * n - 1))
 
     def _labels(self) -> Tensor:
         index = torch.arange(self.n)
@@ -76,9 +90,8 @@ class CirculantFactor(StructuredFactor):
 
     def _root(self, tau: Tensor) -> Tensor:
         """The circulant SPD square root."""
-        column = self.pack(self.nearest(0.5 * (tau + tau.mT))).unsqueeze(-1)
-        root = _backward(_forward(column, self.n).real.sqrt(), self.n)
-        return self.unpack(root.squeeze(-1))
+        column = self.pack(self.nearest(0.5 * (tau + tau.mT)))
+        return self.unpack(_backward(_forward(column, self.n).real.sqrt(), self.n))
 
 
 class PackedToeplitz(PackedFactor):
@@ -86,13 +99,16 @@ class PackedToeplitz(PackedFactor):
 
     Args:
         factor: The structure.
-        length: Length of the transforms: n where diagonals wrap, 2 n where they do not.
+        length: Length of the transforms: n where diagonals wrap, at least 2 n - 1 where they do not.
     """
 
     def __init__(self, factor: ToeplitzFactor | CirculantFactor, length: int) -> None:
         super().__init__(factor)
         self._length = length
+        self._wraps = isinstance(factor, CirculantFactor)
         self._flip = isinstance(factor, ToeplitzFactor) and factor.triangle == "upper"
+        # Entries on each diagonal.
+        self._counts = Table(lambda: torch.arange(factor.n, 0, -1, dtype=torch.float64))
 
     def identity(
         self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
@@ -105,26 +121,44 @@ class PackedToeplitz(PackedFactor):
         return _forward(x, self._length)
 
     def _back(self, spectrum: Tensor) -> Tensor:
-        return _backward(spectrum, self._length)[..., : self.factor.n, :]
+        return _backward(spectrum, self._length)[..., : self.factor.n]
 
     def _multiply(self, stored: Tensor, columns: Tensor, transpose: bool) -> Tensor:
-        spectrum = self._forward(stored.unsqueeze(-1))
+        spectrum = self._forward(stored).unsqueeze(-2)
         # The transposed matrix correlates where the matrix convolves.
         spectrum = spectrum.conj() if transpose != self._flip else spectrum
-        return self._back(spectrum * self._forward(columns))
+        return self._back(spectrum * self._forward(columns.mT)).mT
 
     def _compose(self, a: Tensor, b: Tensor) -> Tensor:
-        return self._back(self._forward(a.unsqueeze(-1)) * self._forward(b.unsqueeze(-1))).squeeze(-1)
+        return self._back(self._forward(a) * self._forward(b))
 
     def _gram(self, columns: Tensor) -> Tensor:
-        n = self.factor.n
-        spectrum = self._forward(columns)
-        power = (spectrum.real.square() + spectrum.imag.square()).sum(-1, keepdim=True)
-        sums = self._back(power).squeeze(-1)
-        if self._length == n:
-            return sums / n
-        k = torch.arange(n, dtype=sums.dtype, device=sums.device)
-        return sums * torch.where(k == 0, 1, 2) / (n - k)
+        spectrum = self._forward(columns.mT)
+        power = (spectrum.real.square() + spectrum.imag.square()).sum(-2)
+        return self._averaged(self._back(power))
+
+    def _own_gram(self, stored: Tensor) -> Tensor:
+        # Diagonal k of A^T A sums d_p d_(p+k) for each of the n - k - p rows that have both entries.
+        counted = stored * self.factor.n if self._wraps else stored * self._counts(stored)
+        return self._averaged(self._back(self._forward(stored).conj() * self._forward(counted)))
+
+    def _averaged(self, sums: Tensor) -> Tensor:
+        """Pi from the sums of a symmetric matrix along its diagonals."""
+        if self._wraps:
+            return sums / self.factor.n
+        averages = 2 * sums / self._counts(sums)
+        return torch.cat((0.5 * averages[..., :1], averages[..., 1:]), -1)
 
     def _trace(self, stored: Tensor) -> Tensor:
         return self.factor.n * stored[..., 0]
+
+    def _shift(self, stored: Tensor, c: float) -> Tensor:
+        return torch.cat((stored[..., :1] + c, stored[..., 1:]), -1)
+
+    def _norm(self, stored: Tensor) -> Tensor:
+        squares = stored.square()
+        return (squares * (self.factor.n if self._wraps else self._counts(stored))).sum(-1).sqrt()
+
+    def _norm_bound(self, stored: Tensor) -> Tensor:
+        # The last row holds every number once, and no row or column more.
+        return torch.minimum(stored.abs().sum(-1), self._norm(stored))

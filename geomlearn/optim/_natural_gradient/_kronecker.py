@@ -10,8 +10,6 @@ from torch import Tensor
 
 from lie import StructuredFactor
 
-from ._statistics import norm_bound
-
 VARIANTS = ("ikfac", "ingd")
 TRUNCATIONS = ("h1", "h2")
 
@@ -122,12 +120,20 @@ def kronecker_start(
         inputs: Structure of K; None for a layer with one factor.
         outputs: Structure of C.
         rule: How they will move, which says whether there is momentum.
-        dtype: Their dtype.
+        dtype: Their dtype, torch.float32 or torch.float64.
         device: Their device.
 
     Returns:
         The factors.
+
+    Raises:
+        TypeError: If the dtype is neither float32 nor float64.
     """
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"dtype of factors must be torch.float32 or torch.float64, got {dtype}: in half precision the "
+            "steps of a factor are lost in rounding. Rows and gradients may be in any precision."
+        )
     if inputs is None:
         K = torch.empty(0, dtype=dtype, device=device)
     else:
@@ -166,8 +172,7 @@ def kronecker_update(
     K, C, m_K, m_C = factors
     C2 = outputs.packed.own_gram(C)
     if inputs is None:
-        g_C = 0.5 * (H_C + rule.damping * C2 - _one(outputs, C))
-        C, m_C = _moved(outputs, C, m_C, g_C, rule)
+        C, m_C = _moved(outputs, C, m_C, H_C + rule.damping * C2, rule)
         return KroneckerFactors(K, C, m_K, m_C)
     K2 = inputs.packed.own_gram(K)
     if rule.variant == "ikfac":
@@ -176,8 +181,8 @@ def kronecker_update(
     else:
         g_K = _mean_trace(outputs, H_C) * H_K + rule.damping * _mean_trace(outputs, C2) * K2
         g_C = _mean_trace(inputs, H_K) * H_C + rule.damping * _mean_trace(inputs, K2) * C2
-    K, m_K = _moved(inputs, K, m_K, 0.5 * (g_K - _one(inputs, K)), rule)
-    C, m_C = _moved(outputs, C, m_C, 0.5 * (g_C - _one(outputs, C)), rule)
+    K, m_K = _moved(inputs, K, m_K, g_K, rule)
+    C, m_C = _moved(outputs, C, m_C, g_C, rule)
     return KroneckerFactors(K, C, m_K, m_C)
 
 
@@ -209,20 +214,16 @@ def _mean_trace(structure: StructuredFactor, stored: Tensor) -> Tensor:
     return structure.packed.trace(stored) / structure.n
 
 
-def _one(structure: StructuredFactor, like: Tensor) -> Tensor:
-    return structure.packed.identity(dtype=like.dtype, device=like.device)
-
-
 def _moved(
-    structure: StructuredFactor,
-    stored: Tensor,
-    momentum: Tensor | None,
-    gradient: Tensor,
-    rule: KroneckerRule,
+    structure: StructuredFactor, stored: Tensor, momentum: Tensor | None, seen: Tensor, rule: KroneckerRule
 ) -> tuple[Tensor, Tensor | None]:
+    """Move a factor by the gradient (M - I) / 2, from M."""
+    packed = structure.packed
+    gradient = packed.shift(seen, -1.0)
     if momentum is not None:
-        gradient = momentum = rule.alpha * momentum + gradient
-    step = -rule.rate * gradient
+        gradient = momentum = rule.alpha * momentum + 0.5 * gradient
+    length = rule.rate if momentum is not None else 0.5 * rule.rate
+    step = -length * gradient
     if rule.step_bound is not None:
-        step = step * (rule.step_bound / norm_bound(structure, step)).clamp(max=1.0)
-    return structure.packed.chart(stored, step, rule.h), momentum
+        step = step * (rule.step_bound / packed.norm_bound(step)).clamp(max=1.0)
+    return packed.chart(stored, step, rule.h), momentum

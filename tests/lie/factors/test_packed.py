@@ -63,6 +63,35 @@ def test_products_with_columns(case, batch):
     close(packed.multiply(stored, X), A @ X)
     close(packed.multiply(stored, X, transpose=True), A.mT @ X)
     close(packed.trace(stored), A.diagonal(dim1=-2, dim2=-1).sum(-1))
+    close(packed.norm(stored), torch.linalg.matrix_norm(A))
+
+
+@everything
+def test_sum_with_a_multiple_of_the_identity(case):
+    factor = make(case, 9)
+    A = draw(factor, 2, seed=1)
+    stored = factor.pack(A)
+    kept = stored.clone()
+    shifted = factor.unpack(factor.packed.shift(stored, -0.75))
+    torch.testing.assert_close(shifted, A - 0.75 * torch.eye(9).double(), rtol=0, atol=1e-15)
+    assert torch.equal(stored, kept)
+
+
+@everything
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_bound_of_the_norm(case, dtype):
+    factor = make(case, 17)
+    A = factor.nearest(normal(5, 17, 17, seed=1))
+    packed = factor.packed
+    bound = packed.norm_bound(factor.pack(A.to(dtype)))
+    assert bound.dtype == dtype
+    # Both factors of the bound are within the root of the number of rows.
+    ratio = bound.double() / torch.linalg.matrix_norm(A, 2)
+    assert float(ratio.min()) > 1 - 1e-6
+    assert float(ratio.max()) < 17**0.5
+    # Exact for multiples of the identity, whose Frobenius norm is large.
+    identity = packed.identity(dtype=dtype)
+    torch.testing.assert_close(packed.norm_bound(-0.5 * identity), torch.tensor(0.5, dtype=dtype))
 
 
 @groups
@@ -103,8 +132,8 @@ def test_large_factors_never_become_dense(kind, options, monkeypatch):
     moved = packed.chart(stored, -0.1 * (gram - stored) / n)
     assert moved.shape == (factor.memory,)
     assert float(packed.trace(stored)) == n
-    if not kind.endswith("toeplitz") and kind != "circulant":
-        packed.own_gram(moved)
+    packed.own_gram(moved)
+    assert float(packed.norm_bound(packed.shift(stored, 1.0))) == pytest.approx(2)
     forms = [(packed.multiply(moved, X, transpose=t) * X).sum() for t in (False, True)]
     torch.testing.assert_close(*forms, rtol=1e-3, atol=0)
 
