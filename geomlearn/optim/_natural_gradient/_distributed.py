@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import torch
@@ -60,3 +61,23 @@ def summed(tensors: list[Tensor], group: ProcessGroup) -> list[Tensor]:
         for i, part in zip(places, parts, strict=True):
             sums[i] = part.view(tensors[i].shape)
     return sums
+
+
+def averaged(
+    parameters: list[Tensor], gradients: Mapping[Tensor, Tensor], group: ProcessGroup, processes: int
+) -> dict[Tensor, Tensor]:
+    """Average gradients over processes, as ``DistributedDataParallel`` does.
+
+    Args:
+        parameters: Parameters, the same in each process.
+        gradients: Gradients of some of them by parameter; others count as zero.
+        group: The group.
+        processes: Number of processes.
+
+    Returns:
+        The averages, of parameters that have a gradient in one process at least.
+    """
+    own = [gradients[p] if p in gradients else torch.zeros_like(p) for p in parameters]
+    held = torch.tensor([float(p in gradients) for p in parameters], device=parameters[0].device)
+    *sums, held = summed([*own, held], group)
+    return {p: g / processes for p, g, some in zip(parameters, sums, held.tolist(), strict=True) if some}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .._checks import require, require_one_number
 from .._manifold_parameter import ManifoldParameter
-from ._fallback import FALLBACK, check_fallback
+from ._updates import FALLBACK, check_fallback
 
 NATURAL, ADAMW = "natural", "adamw"
 """Methods of groups."""
@@ -100,6 +100,18 @@ def check_group(group: dict[str, Any]) -> None:
     for name in _NATURAL:
         require(group, name, bool(group[name] >= 0), "a number >= 0")
     require(group, "momentum", group["momentum"] < 1, "a number < 1")
+
+
+def described(group: Mapping[str, Any]) -> str:
+    """Describe a group in words."""
+    options = [
+        "lr",
+        *(("betas", "eps") if group["method"] == ADAMW else ("momentum",)),
+        "weight_decay",
+        "maximize",
+    ]
+    words = ", ".join(f"{key}={group[key]!r}" for key in options)
+    return f"{group['method']}, {len(group['params'])} parameters, {words}"
 
 
 def _refuse_manifolds(named: list[tuple[str, Tensor]]) -> None:

@@ -11,32 +11,20 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.optimizer import StateDict
-from torch.optim.sgd import sgd
 
 from ._curvature import Curvature
-from ._distributed import ProcessGroup, active_group, require_group, summed
-from ._fallback import FALLBACK, step_fallback
-from ._groups import ADAMW, NATURAL, all_finite, check_group, gradients_of, named_parameters, split_group
+from ._distributed import ProcessGroup, active_group, averaged, require_group
+from ._groups import NATURAL, all_finite, gradients_of
 from ._kronecker import KroneckerFactors, KroneckerRule
-from ._layers import Layer, Uncurved, find_layers
+from ._layered import LayeredOptimizer
+from ._layers import Layer
 from ._rows import APPROXIMATIONS
-from ._state import (
-    VERSION,
-    cloned,
-    factor_dtype,
-    factor_keys,
-    read_factors,
-    refuse_other_layers,
-    refuse_other_shapes,
-    structures_of,
-)
 from ._structures import StructureChoice
+from ._updates import FALLBACK, step_adamw, step_natural
 from ._watch import Reading, Watch
 
 
-class StructuredNaturalGradient(Optimizer):
+class StructuredNaturalGradient(LayeredOptimizer):
     """Natural gradient with structured Kronecker factors that no step inverts (IKFAC, INGD: SINGD).
 
     A layer with weight gradient G (d_o, d_i), the bias as its last column, is stepped along
@@ -118,8 +106,8 @@ class StructuredNaturalGradient(Optimizer):
     """
 
     _step_supports_amp_scaling = True
-    grad_scale: Tensor | None
-    found_inf: Tensor | None
+    _watching = _told = _unscaled = False
+    _copied = (*LayeredOptimizer._copied, "loss_reduction", "process_group", "_reading", "_averaged")
 
     def __init__(
         self,
@@ -161,9 +149,8 @@ class StructuredNaturalGradient(Optimizer):
         self._fallback = dict(fallback or {})
         self._averaged = isinstance(model, nn.parallel.DistributedDataParallel)
         self._curvature = Curvature()
-        self._names: dict[Tensor, str] = {}
-        self.others: list[Uncurved] = []
-        self._watching = self._told = self._unscaled = False
+        self._names = {}
+        self.others = []
         self._take(model)
         known = [p for p in model.parameters() if p.requires_grad]
         defaults = {
@@ -174,67 +161,6 @@ class StructuredNaturalGradient(Optimizer):
             "foreach": foreach,
         }
         super().__init__(known if params is None else params, defaults)
-
-    # Parameters
-
-    def _take(self, model: nn.Module) -> None:
-        """Find the layers of a model, but for those that are known."""
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}.")
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            model = model.module
-        model = getattr(model, "_orig_mod", model)
-        known = {layer.weight.parameter for layer in self._curvature.layers}
-        found = find_layers(model, self._structure)
-        self._curvature.extend(layer for layer in found.layers if layer.weight.parameter not in known)
-        self.others += [other for other in found.others if other.parameter not in self._names]
-        for name, p in model.named_parameters():
-            self._names.setdefault(p, name)
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers with curvature."""
-        return list(self._curvature.layers)
-
-    def _curved(self) -> set[Tensor]:
-        parts = [part for layer in self._curvature.layers for part in (layer.weight, layer.bias)]
-        return {part.parameter for part in parts if part is not None}
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, with options of its own or else those of the constructor.
-
-        Parameters of layers with curvature and others go to groups of their own. With "model", a module that
-        the parameters are of, layers of it are looked for; without it new parameters are stepped by AdamW.
-
-        Args:
-            param_group: ``{"params": ..., "model": ..., option: value, ...}``.
-
-        Raises:
-            TypeError: If it is no dictionary, or a parameter is no tensor.
-            ValueError: If an option is out of range or a parameter is in another group already.
-        """
-        if not isinstance(param_group, dict):
-            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
-        options = dict(param_group)
-        params = options.pop("params")
-        if "model" in options:
-            self._take(options.pop("model"))
-        for derived in ("method", "param_names"):
-            options.pop(derived, None)
-        count = sum(len(group["params"]) for group in self.param_groups)
-        named = named_parameters(params, self._names, count)
-        before = len(self.param_groups)
-        try:
-            for group in split_group(options, named, self._curved(), self._fallback):
-                super().add_param_group(group)
-                check_group(self.param_groups[-1])
-        except (ValueError, TypeError):
-            del self.param_groups[before:]
-            raise
-        for name, p in named:
-            if p not in self._names:
-                self._names[p] = name
-                self.others.append(Uncurved(name, p, "no layer of the model holds it"))
 
     # Curvature
 
@@ -337,7 +263,8 @@ class StructuredNaturalGradient(Optimizer):
             )
             self._require_curvature(gradients, moved)
         if processes > 1 and not self._averaged:
-            gradients = self._average(gradients, group, processes)
+            parameters = [p for options in self.param_groups for p in options["params"]]
+            gradients = averaged(parameters, gradients, group, processes)
         directions = curvature.directions(gradients, states, rule, moved)
         factors = [x for pair in moved.values() for x in pair if x is not None]
         if not all_finite([*gradients.values(), *directions.values(), *factors]):
@@ -347,10 +274,11 @@ class StructuredNaturalGradient(Optimizer):
         curvature.forget()
         self._unscaled = False
         for options in self.param_groups:
-            if options["method"] == NATURAL:
-                self._step_natural(options, gradients, directions)
-            else:
-                self._step_adamw(options, gradients)
+            parameters = [p for p in options["params"] if p in gradients]
+            if parameters:
+                along = [directions[p] if p in directions else gradients[p] for p in parameters]
+                update = step_natural if options["method"] == NATURAL else step_adamw
+                update(options, parameters, along, [states[p] for p in parameters])
         self.steps += 1
 
     def _gradients(self) -> dict[Tensor, Tensor]:
@@ -402,202 +330,6 @@ class StructuredNaturalGradient(Optimizer):
                 stacklevel=4,
             )
 
-    def _average(
-        self, gradients: dict[Tensor, Tensor], group: ProcessGroup, processes: int
-    ) -> dict[Tensor, Tensor]:
-        """Average gradients over processes; one that none of them has stays away."""
-        parameters = [p for options in self.param_groups for p in options["params"]]
-        own = [gradients[p] if p in gradients else torch.zeros_like(p) for p in parameters]
-        held = torch.tensor([float(p in gradients) for p in parameters], device=parameters[0].device)
-        *sums, held = summed([*own, held], group)
-        there = held.tolist()
-        return {p: g / processes for p, g, some in zip(parameters, sums, there, strict=True) if some}
-
-    def _step_natural(
-        self, options: dict[str, Any], gradients: Mapping[Tensor, Tensor], directions: Mapping[Tensor, Tensor]
-    ) -> None:
-        parameters = [p for p in options["params"] if p in gradients]
-        if not parameters:
-            return
-        states = [self.state[p] for p in parameters]
-        for p, state in zip(parameters, states, strict=True):
-            _follow(p, state, ("momentum_buffer",))
-        buffers = [state.get("momentum_buffer") for state in states]
-        sgd(
-            parameters,
-            [directions[p] if p in directions else gradients[p] for p in parameters],
-            buffers,
-            foreach=options["foreach"] is not False,
-            weight_decay=options["weight_decay"],
-            momentum=options["momentum"],
-            lr=float(options["lr"]),
-            dampening=0.0,
-            nesterov=False,
-            maximize=options["maximize"],
-        )
-        if options["momentum"]:
-            for state, buffer in zip(states, buffers, strict=True):
-                state["momentum_buffer"] = buffer
-
-    def _step_adamw(self, options: dict[str, Any], gradients: Mapping[Tensor, Tensor]) -> None:
-        parameters = [p for p in options["params"] if p in gradients]
-        if not parameters:
-            return
-        states = [self.state[p] for p in parameters]
-        for p, state in zip(parameters, states, strict=True):
-            _follow(p, state, ("exp_avg", "exp_avg_sq"))
-        step_fallback(options, parameters, [gradients[p] for p in parameters], states)
-
-    # State
-
-    def state_dict(self) -> StateDict:
-        """Copy the state: plain tensors, numbers and words, as ``torch.load`` takes them by default.
-
-        Returns:
-            The state, with its version, the structures of the layers and the rule of the factors.
-        """
-        state = super().state_dict()
-        state["state"] = cloned(state["state"])
-        state["natural_gradient"] = {
-            "version": VERSION,
-            "steps": self.steps,
-            "skipped": self.skipped,
-            "interval": self.interval,
-            "rule": dataclasses.asdict(self.rule),
-            "structures": structures_of(self._curvature.layers),
-        }
-        return state
-
-    def load_state_dict(self, state_dict: StateDict) -> None:
-        """Take the state of another optimizer of this kind, to go on bit for bit.
-
-        Args:
-            state_dict: What ``state_dict`` returned; it is left as it is.
-
-        Raises:
-            ValueError: If groups, layers, structures, the variant or shapes differ, or the state is of a
-                later version; nothing has then been loaded.
-        """
-        own = state_dict.get("natural_gradient", {})
-        self._refuse(state_dict, own)
-        super().load_state_dict(state_dict)
-        self._restore_factors(state_dict)
-        self.steps = int(own.get("steps", 0))
-        self.skipped = int(own.get("skipped", 0))
-        self.interval = int(own.get("interval", self.interval))
-        if "rule" in own:
-            self.rule = KroneckerRule(**own["rule"])
-            if not callable(self.factor_rate):
-                self.factor_rate = self.rule.rate
-        self._curvature.forget()
-        self._curvature.release()
-
-    def _refuse(self, state_dict: StateDict, own: Mapping[str, Any]) -> None:
-        version = own.get("version", VERSION)
-        if not isinstance(version, int) or not 1 <= version <= VERSION:
-            raise ValueError(
-                f"state_dict: its version is {version!r}, this release reads up to {VERSION}; load it with "
-                "the release that wrote it, or a later one."
-            )
-        variant = own.get("rule", {}).get("variant", self.rule.variant)
-        if variant != self.rule.variant:
-            raise ValueError(
-                f'state_dict: it is of variant="{variant}", the optimizer of "{self.rule.variant}"; make it '
-                "with the other variant."
-            )
-        if "structures" in own:
-            refuse_other_layers(structures_of(self._curvature.layers), own["structures"])
-        saved = state_dict["state"]
-        for p, index in self._numbered(state_dict):
-            refuse_other_shapes([p], saved, [index])
-        numbers = dict(self._numbered(state_dict))
-        for layer in self._curvature.layers:
-            entry = saved.get(numbers.get(layer.weight.parameter), {})
-            factors = read_factors(entry, layer)
-            if factors is None:
-                continue
-            expected = (0 if layer.inputs is None else layer.inputs.memory, layer.outputs.memory)
-            if (factors.K.numel(), factors.C.numel()) != expected:
-                raise ValueError(
-                    f"state_dict: the factors of layer {layer.name!r} have {factors.K.numel()} and "
-                    f"{factors.C.numel()} numbers, those of the optimizer {expected[0]} and {expected[1]}; "
-                    "make it with the structure of the state."
-                )
-
-    def _numbered(self, state_dict: StateDict) -> list[tuple[Tensor, int]]:
-        """Our parameters with the numbers that they have in a state."""
-        ours = [p for group in self.param_groups for p in group["params"]]
-        saved = [index for group in state_dict["param_groups"] for index in group["params"]]
-        return list(zip(ours, saved))
-
-    def _restore_factors(self, state_dict: StateDict) -> None:
-        """Put factors back in the dtype of factors, for that of the parameter may be less precise."""
-        numbers = dict(self._numbered(state_dict))
-        for layer in self._curvature.layers:
-            p = layer.weight.parameter
-            entry = state_dict["state"].get(numbers.get(p), {})
-            for key in factor_keys(layer):
-                if key in entry:
-                    self.state[p][key] = entry[key].detach().to(p.device, factor_dtype(layer), copy=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Copy everything but what is held for the passes of this model."""
-        own = (
-            "rule",
-            "factor_rate",
-            "interval",
-            "loss_reduction",
-            "process_group",
-            "steps",
-            "skipped",
-            "others",
-            "_reading",
-            "_structure",
-            "_fallback",
-            "_averaged",
-            "_curvature",
-            "_names",
-        )
-        return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a state, also one that was saved before an option was added."""
-        super().__setstate__(state)
-        self._watching = self._told = self._unscaled = False
-        for group in self.param_groups:
-            if group["method"] == ADAMW:
-                for key, value in FALLBACK.items():
-                    group.setdefault(key, value)
-            for key, value in self.defaults.items():
-                group.setdefault(key, value)
-
-    def __repr__(self) -> str:
-        """List the layers with their structures, the parameters of AdamW with the reasons, and the groups."""
-        rule = ", ".join(
-            f"{field.name}={getattr(self.rule, field.name)!r}" for field in dataclasses.fields(self.rule)
-        )
-        lines = [f"{type(self).__name__} (", f"  {rule}, interval={self.interval}"]
-        curved = self._curved()
-        held = {p for group in self.param_groups for p in group["params"]}
-        lines.append("  natural gradient:")
-        for layer, structure in zip(
-            self._curvature.layers, structures_of(self._curvature.layers).values(), strict=True
-        ):
-            if layer.weight.parameter in held:
-                lines.append(f"    {layer.name or '(model)'}: {layer.kind}, {structure}")
-        lines.append("  AdamW:")
-        for other in self.others:
-            if other.parameter in held and other.parameter not in curved:
-                lines.append(f"    {other.name}: {other.reason}")
-        for number, group in enumerate(self.param_groups):
-            options = ", ".join(
-                f"{key}={value!r}"
-                for key, value in sorted(group.items())
-                if key not in ("params", "param_names")
-            )
-            lines.append(f"  group {number}: {len(group['params'])} parameters, {options}")
-        return "\n".join([*lines, ")"])
-
 
 def _require_words(
     approximation: str, loss_reduction: str, interval: int, fallback: Mapping[str, Any] | None
@@ -618,11 +350,3 @@ def _uncompiled() -> AbstractContextManager[Any]:
     if "torch._dynamo" not in sys.modules:
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
-
-
-def _follow(p: Tensor, state: dict[str, Any], keys: Iterable[str]) -> None:
-    """Bring momenta to where a parameter was moved or converted to."""
-    for key in keys:
-        value = state.get(key)
-        if isinstance(value, Tensor) and (value.dtype != p.dtype or value.device != p.device):
-            state[key] = value.to(p.device, p.dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._kronecker import KroneckerFactors
+from ._kronecker import KroneckerFactors, KroneckerRule
 from ._layers import Layer
 
 VERSION = 1
@@ -84,20 +84,59 @@ def refuse_other_layers(ours: Mapping[str, str], saved: Mapping[str, str]) -> No
             )
 
 
-def refuse_other_shapes(
-    parameters: Iterable[Tensor], saved: Mapping[int, Mapping[str, Any]], indices: Iterable[int]
-) -> None:
+def refuse_others(ours: Iterable[Mapping[str, Any]], saved: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse groups that are stepped by other methods, as those of other optimizers are.
+
+    Args:
+        ours: Our groups.
+        saved: The groups of a state.
+
+    Raises:
+        ValueError: If methods or numbers of parameters differ.
+    """
+    found = [[(group.get("method"), len(group["params"])) for group in groups] for groups in (ours, saved)]
+    if found[0] != found[1]:
+        raise ValueError(
+            f"state_dict: its groups, by method and number of parameters, are {found[1]}, those of the "
+            f"optimizer {found[0]}; the state belongs to another optimizer or other parameter groups."
+        )
+
+
+def refuse_other_rules(rule: KroneckerRule, own: Mapping[str, Any]) -> None:
+    """Refuse a state of a later version or of the other variant.
+
+    Args:
+        rule: The rule that is to go on.
+        own: What a state says besides states and groups.
+
+    Raises:
+        ValueError: If it is of such.
+    """
+    version = own.get("version", VERSION)
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise ValueError(
+            f"state_dict: its version is {version!r}, this release reads up to {VERSION}; load it with the "
+            "release that wrote it, or a later one."
+        )
+    variant = own.get("rule", {}).get("variant", rule.variant)
+    if variant != rule.variant:
+        raise ValueError(
+            f'state_dict: it is of variant="{variant}", the optimizer of "{rule.variant}"; make it with the '
+            "other variant."
+        )
+
+
+def refuse_other_shapes(numbers: Mapping[Tensor, int], saved: Mapping[int, Mapping[str, Any]]) -> None:
     """Refuse a state whose momenta are not like the parameters.
 
     Args:
-        parameters: The parameters.
+        numbers: Number of the state of each parameter.
         saved: States by number.
-        indices: Number of the state of each parameter.
 
     Raises:
         ValueError: If a shape differs.
     """
-    for index, p in zip(indices, parameters):
+    for p, index in numbers.items():
         for key in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
             value = saved.get(index, {}).get(key)
             if isinstance(value, Tensor) and value.shape != p.shape:
@@ -105,3 +144,27 @@ def refuse_other_shapes(
                     f"state_dict: {key} of parameter {index} has shape {tuple(value.shape)}, the parameter "
                     f"needs {tuple(p.shape)}; the state belongs to other parameters."
                 )
+
+
+def refuse_other_factors(
+    layers: Iterable[Layer], numbers: Mapping[Tensor, int], saved: Mapping[int, Mapping[str, Any]]
+) -> None:
+    """Refuse a state whose factors have other structures, as far as their sizes tell.
+
+    Args:
+        layers: The layers.
+        numbers: Number of the state of each parameter.
+        saved: States by number.
+
+    Raises:
+        ValueError: If a size differs.
+    """
+    for layer in layers:
+        factors = read_factors(saved.get(numbers.get(layer.weight.parameter, -1), {}), layer)
+        expected = (0 if layer.inputs is None else layer.inputs.memory, layer.outputs.memory)
+        if factors is not None and (factors.K.numel(), factors.C.numel()) != expected:
+            raise ValueError(
+                f"state_dict: the factors of layer {layer.name!r} have {factors.K.numel()} and "
+                f"{factors.C.numel()} numbers, those of the optimizer {expected[0]} and {expected[1]}; make "
+                "it with the structure of the state."
+            )

@@ -1,12 +1,14 @@
-"""AdamW for the parameters that have no curvature."""
+"""Steps of the parameters: along directions with momentum, and by AdamW for those without curvature."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 from .._checks import require, require_one_number
 
@@ -27,7 +29,38 @@ def check_fallback(options: dict[str, Any]) -> None:
     require(options, "betas", good, "two numbers >= 0 and < 1")
 
 
-def step_fallback(
+def step_natural(
+    group: dict[str, Any], parameters: list[Tensor], directions: list[Tensor], states: list[dict[str, Any]]
+) -> None:
+    """Step parameters along directions, with momentum and weight decay.
+
+    Args:
+        group: Options of the group.
+        parameters: The parameters.
+        directions: Preconditioned gradients.
+        states: Their states, which are changed in place.
+    """
+    for p, state in zip(parameters, states, strict=True):
+        _follow(p, state, ("momentum_buffer",))
+    buffers = [state.get("momentum_buffer") for state in states]
+    sgd(
+        parameters,
+        directions,
+        buffers,
+        foreach=group["foreach"] is not False,
+        weight_decay=group["weight_decay"],
+        momentum=group["momentum"],
+        lr=float(group["lr"]),
+        dampening=0.0,
+        nesterov=False,
+        maximize=group["maximize"],
+    )
+    if group["momentum"]:
+        for state, buffer in zip(states, buffers, strict=True):
+            state["momentum_buffer"] = buffer
+
+
+def step_adamw(
     group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor], states: list[dict[str, Any]]
 ) -> None:
     """Step parameters by AdamW.
@@ -39,6 +72,7 @@ def step_fallback(
         states: Their states, which are made on the first step and changed in place.
     """
     for p, state in zip(parameters, states, strict=True):
+        _follow(p, state, ("exp_avg", "exp_avg_sq"))
         if not state:
             state["step"] = torch.tensor(0.0)
             state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
@@ -60,3 +94,11 @@ def step_fallback(
         eps=group["eps"],
         maximize=group["maximize"],
     )
+
+
+def _follow(p: Tensor, state: dict[str, Any], keys: Iterable[str]) -> None:
+    """Bring momenta to where a parameter was moved or converted to."""
+    for key in keys:
+        value = state.get(key)
+        if isinstance(value, Tensor) and (value.dtype != p.dtype or value.device != p.device):
+            state[key] = value.to(p.device, p.dtype)
