@@ -19,7 +19,7 @@ import torch
 
 from lie.device import PowerSeries
 
-from ._straight_lines import StraightLines, Value
+from ._straight_lines import StraightLines, Value, whole_of
 
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.BitAnd: "&",
@@ -158,6 +158,8 @@ class _Call:
             called = stand_in
         if called is float or called is int:
             return self._out.convert(called, *arguments)
+        if called is whole_of:
+            return self._out.bits(*arguments)
         if called is abs:
             return self._out.name(f"abs({self._out.text(arguments[0])})")
         if called is max and len(arguments) == 2:

@@ -10,67 +10,65 @@ from math import factorial
 
 from lie.device import PowerSeries
 
+from ._straight_lines import whole_of
+
 _HALF_LOG_2 = math.log(2) / 2
-_EXPONENTIAL = PowerSeries([1 / factorial(k) for k in range(16)], _HALF_LOG_2)
-_LESS_ONE = PowerSeries([1 / factorial(k + 1) for k in range(16)], _HALF_LOG_2)
-"""(exp(r) - 1) / r"""
+_CURVED = PowerSeries([1 / factorial(k + 2) for k in range(16)], _HALF_LOG_2, fours=True)
+"""(exp(r) - 1 - r) / r**2"""
 _PER_LOG_2 = 1 / math.log(2)
 
 
-def _reduced_double(x: float) -> tuple[float, float]:
-    k = (x * _PER_LOG_2 + 6755399441055744.0) - 6755399441055744.0  # 1.5 * 2^52
-    k = k if abs(k) < 2048.0 else 0.0  # NaN has no whole part
-    return k, (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
-
-
-def _reduced_single(x: float) -> tuple[float, float]:
-    k = (x * _PER_LOG_2 + 12582912.0) - 12582912.0  # 1.5 * 2^23
-    k = k if abs(k) < 256.0 else 0.0
-    return k, (x - k * 0.693115234375) - k * 3.1946184945309415e-05
-
-
-def _scaled(p: float, k: float) -> float:
-    """Multiply by a power of two in two factors, since one can leave the range where the product does not."""
-    half = int(k * 0.5)
-    return math.ldexp(math.ldexp(p, half), int(k) - half)
+def _less_one(r: float) -> float:
+    """Compute exp(r) - 1."""
+    return r * r * _CURVED(r) + r
 
 
 def exponential_double(x: float) -> float:
     """exp(x), within 2 units in the last place, infinite and 0 beyond the range of float64."""
     x = 710.0 if x > 710.0 else x
     x = -746.0 if x < -746.0 else x
-    k, r = _reduced_double(x)
-    return _scaled(_EXPONENTIAL(r), k)
+    k = (x * _PER_LOG_2 + 6755399441055744.0) - 6755399441055744.0  # 3 * 2^51
+    r = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
+    half = 0.5 * k + 6755399441055744.0
+    rest = k - (half - 6755399441055744.0) + 6755399441055744.0
+    return math.ldexp(math.ldexp(1.0 + _less_one(r), whole_of(half)), whole_of(rest))
 
 
 def exponential_single(x: float) -> float:
     """The same in float32."""
     x = 89.0 if x > 89.0 else x
     x = -104.0 if x < -104.0 else x
-    k, r = _reduced_single(x)
-    return _scaled(_EXPONENTIAL(r), k)
+    k = (x * _PER_LOG_2 + 12582912.0) - 12582912.0  # 3 * 2^22
+    r = (x - k * 0.693115234375) - k * 3.1946184945309415e-05
+    half = 0.5 * k + 12582912.0
+    rest = k - (half - 12582912.0) + 12582912.0
+    return math.ldexp(math.ldexp(1.0 + _less_one(r), whole_of(half)), whole_of(rest))
 
 
-def _ratio(x: float, k: float, r: float) -> float:
-    """tanh(x) from ``2 |x| = k log 2 + r``."""
-    power = math.ldexp(1.0, int(k))
-    grown = power * (r * _LESS_ONE(r)) + (power - 1.0)
-    size = grown / (grown + 2.0)
-    return -size if x < 0.0 else size
+def _ratio(x: float, power: float, r: float) -> float:
+    """tanh(x) from ``exp(2 |x|) = power * exp(r)``."""
+    grown = power * _less_one(r) + (power - 1.0)
+    return math.copysign(grown / (grown + 2.0), x)
 
 
 def hyperbolic_tangent_double(x: float) -> float:
     """tanh(x), within 2 units in the last place."""
     double = 2.0 * abs(x)
-    k, r = _reduced_double(44.0 if double > 44.0 else double)
-    return _ratio(x, k, r)
+    double = 44.0 if double > 44.0 else double
+    shifted = double * _PER_LOG_2 + 6755399441055744.0
+    k = shifted - 6755399441055744.0
+    r = (double - k * 0.6931471803691238) - k * 1.9082149292705877e-10
+    return _ratio(x, math.ldexp(1.0, whole_of(shifted)), r)
 
 
 def hyperbolic_tangent_single(x: float) -> float:
     """The same in float32."""
     double = 2.0 * abs(x)
-    k, r = _reduced_single(24.0 if double > 24.0 else double)
-    return _ratio(x, k, r)
+    double = 24.0 if double > 24.0 else double
+    shifted = double * _PER_LOG_2 + 12582912.0
+    k = shifted - 12582912.0
+    r = (double - k * 0.693115234375) - k * 3.1946184945309415e-05
+    return _ratio(x, math.ldexp(1.0, whole_of(shifted)), r)
 
 
 def logistic_double(x: float) -> float:

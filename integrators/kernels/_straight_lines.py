@@ -15,6 +15,21 @@ Value = Any
 """A number known now (float or int), the name of one that is not (str), or a tuple of values."""
 
 
+def whole_of(shifted: float) -> int:
+    """Take the whole number ``k`` from ``k + 3 * 2**51``, or in float32 from ``k + 3 * 2**22``.
+
+    Kernels take the bits of the sum, of which the lowest are those of ``k``; so the result is fit to be an
+    exponent in ``math.ldexp`` and for nothing else.
+
+    Args:
+        shifted: The sum.
+
+    Returns:
+        The number.
+    """
+    return int(shifted - 3.0 * 2**51)
+
+
 class StraightLines:
     """Collects operations on named numbers as lines of text.
 
@@ -171,7 +186,7 @@ class StraightLines:
         return self.name(f"{self.text(a)} {symbol} {self.text(b)}")
 
     def series(self, series: PowerSeries, x: Value) -> Value:
-        """Sum a power series by Horner's rule.
+        """Sum a power series by Horner's rule, in fours of terms where it says so.
 
         Args:
             series: The series.
@@ -180,10 +195,13 @@ class StraightLines:
         Returns:
             The sum.
         """
-        text, *rest = [self.text(c) for c in reversed(series.terms(torch.finfo(self.dtype).eps))]
-        for c in rest:
-            text = f"({text}) * {self.text(x)} + {c}"
-        return self.name(text)
+        terms = [self.text(c) for c in series.terms(torch.finfo(self.dtype).eps)]
+        if not series.fours:
+            return self.name(_horner(terms, self.text(x)))
+        square = self.operate("*", x, x)
+        pairs = [_horner(terms[k : k + 2], self.text(x)) for k in range(0, len(terms), 2)]
+        fours = [self.name(_horner(pairs[k : k + 2], square)) for k in range(0, len(pairs), 2)]
+        return self.name(_horner(fours, self.operate("*", square, square)))
 
     def convert(self, kind: type, value: Value) -> Value:
         """Convert to a whole number, towards zero, or to a floating-point one.
@@ -196,6 +214,18 @@ class StraightLines:
             The value converted.
         """
         return self.name(f"{'np.int32' if kind is int else self._scalar}({self.text(value)})")
+
+    def bits(self, value: Value) -> Value:
+        """Take the bits of a number as a whole number.
+
+        Args:
+            value: The number.
+
+        Returns:
+            The whole number.
+        """
+        whole = "np.int32" if self._scalar == "np.float32" else "np.int64"
+        return self.name(f"{self._scalar}({self.text(value)}).view({whole})")
 
     def scaled(self, value: Value, exponent: Value) -> Value:
         """Multiply by a power of two within the range of the dtype, built from its bits.
@@ -210,3 +240,11 @@ class StraightLines:
         whole, bias, place = ("np.int32", 127, 23) if self._scalar == "np.float32" else ("np.int64", 1023, 52)
         bits = f"{whole}(({whole}({self.text(exponent)}) + {bias}) << {place})"
         return self.operate("*", value, self.name(f"{bits}.view({self._scalar})"))
+
+
+def _horner(terms: list[str], x: str) -> str:
+    """A polynomial, lowest power first."""
+    *rest, text = terms
+    for c in reversed(rest):
+        text = f"({text}) * {x} + {c}"
+    return text

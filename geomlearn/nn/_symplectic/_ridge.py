@@ -174,22 +174,64 @@ class RidgeLayer(SymplecticLayer):
         width = self.kernel_numbers()[0].shape[1]
         last = width * (self.length - 1)
         at = f"{place} + {last} - {width} * i" if inverse else f"{place} + {width} * i"
-        with builder.loop(f"for i in range({self.length}):"):
+        names = [f"a_{k}" for k in range(width - n)]
+        sign, other = ("-", "+") if inverse else ("+", "-")
+        with builder.loop("if L == 1:"):
+            self._emit_single(builder, z, place, strength, inverse)
+        with builder.loop("else:"), builder.loop(f"for i in range({self.length}):"):
             builder.line(f"module = {at}")
             for k in range(n):
                 builder.line(f"w_{k} = P[module + {k}]")
-            names = [f"a_{k}" for k in range(width - n)]
             for k, name in enumerate(names):
                 builder.line(f"{name} = P[module + {n + k}]")
             product = " + ".join(f"w_{k} * @{row}" for k, row in enumerate(z))
-            statements = [f"s = {product}", *self._code(names)]
-            sign, other = ("-", "+") if inverse else ("+", "-")
             builder.lanes(
-                *statements,
+                f"s = {product}",
+                *self._code(names),
                 f"y = {strength} * y",
                 *[f"@{row} = @{row} {sign} w_{d + k} * y" for k, row in enumerate(z[:d])],
                 *[f"@{row} = @{row} {other} w_{k} * y" for k, row in enumerate(z[d:])],
             )
+
+    def _emit_single(self, builder: KernelBuilder, z: Rows, place: str, strength: str, inverse: bool) -> None:
+        """One trajectory: a module waits for the one before by a single product.
+
+        What the next module sees is ``w' . z + y (w' . Omega w)``, of which all but the slope ``y`` is there
+        before the slope is.
+        """
+        d, n = self.degrees, 2 * self.degrees
+        width = self.kernel_numbers()[0].shape[1]
+        names = [f"a_{k}" for k in range(width - n)]
+        step, first = (-width, width * (self.length - 1)) if inverse else (width, 0)
+        sign, other = ("-", "+") if inverse else ("+", "-")
+        shape, simple = self._shape, self.v is None and self.b is not None
+        bias = f" + P[module + {n}]" if simple else ""
+        builder.lanes(f"strength = {strength}", *[f"z_{k} = @{row}" for k, row in enumerate(z)])
+        builder.line(f"module = {place} + {first}")
+        for k in range(n):
+            builder.line(f"w_{k} = P[module + {k}]")
+        builder.line("seen = " + " + ".join(f"w_{k} * z_{k}" for k in range(n)) + bias)
+        with builder.loop(f"for i in range({self.length}):"):
+            for k, name in enumerate(names):
+                builder.line(f"{name} = P[module + {n + k}]")
+            builder.line(f"gain = strength * {names[1]}" if simple else "gain = strength")
+            builder.line(f"module = module + ({step} if i < {self.length - 1} else 0)")
+            for k in range(n):
+                builder.line(f"u_{k} = P[module + {k}]")
+            turned = " + ".join(f"u_{k} * w_{d + k} - u_{d + k} * w_{k}" for k in range(d))
+            builder.line(f"coupling = gain * ({turned})")
+            builder.line("early = " + " + ".join(f"u_{k} * z_{k}" for k in range(n)) + bias)
+            builder.line("s = seen")
+            for text in shape.code if simple and shape is not None else self._code(names):
+                builder.line(text)
+            builder.line(f"seen = early {sign} coupling * y")
+            builder.line("y = gain * y")
+            for k in range(d):
+                builder.line(f"z_{k} = z_{k} {sign} w_{d + k} * y")
+                builder.line(f"z_{d + k} = z_{d + k} {other} w_{k} * y")
+            for k in range(n):
+                builder.line(f"w_{k} = u_{k}")
+        builder.lanes(*[f"@{row} = z_{k}" for k, row in enumerate(z)])
 
     def _code(self, names: list[str]) -> list[str]:
         """Statements that compute ``y = phi'(s)`` from the numbers of these names."""

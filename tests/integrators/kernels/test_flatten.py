@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from integrators.kernels._flatten import Flattener, arguments, function_text
+from integrators.kernels._straight_lines import whole_of
 from lie.device import PowerSeries
 
 _SERIES = PowerSeries([1 / math.factorial(k) for k in range(30)], 1.0)
+_FOURS = PowerSeries([1 / math.factorial(k) for k in range(30)], 1.0, fours=True)
 _SHIFT = 0.25
 Pair = tuple[float, float]
 
@@ -53,6 +55,8 @@ def everything(p: Pair, x: float) -> tuple[float, ...]:
         max(first, second),
         abs(third),
         _SERIES(x),
+        _FOURS(abs(x)),
+        math.ldexp(third, whole_of(float(whole) + 6755399441055744.0)),
         float(whole),
         (1.0 if last else second) / (third + 3.0),
         0.0 * third + 1.0 * first - 0.0,

@@ -79,6 +79,12 @@ def test_hyperbolic_tangent_is_within_2_units_of_small_values_too(precision: str
 
 
 @precisions
+def test_hyperbolic_tangent_keeps_the_sign_of_zero(precision: str) -> None:
+    zeros = compiled(precision)(np.array([-0.0, 0.0] * 32))[NAMES.index("hyperbolic_tangent")]
+    assert np.signbit(zeros).tolist() == [True, False] * 32
+
+
+@precisions
 def test_logistic_function_is_within_3_units(precision: str) -> None:
     x = spread(LARGEST[precision]["exp"] - 3)
     assert worst("logistic", precision, x[x > -80 if precision == "float32" else x > -700]) <= 3

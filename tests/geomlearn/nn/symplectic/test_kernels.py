@@ -116,7 +116,7 @@ def lines(flow: Any) -> int:
         (lambda n: HenonNet(4, n, 8), 60),
         (lambda n: SympNet(4, "G", 2 * n, 10), 100),
         (lambda n: SympNet(4, "LA", 2 * n + 1, shears=4), 160),
-        (lambda n: RidgeSymplectic(4, n), 30),
+        (lambda n: RidgeSymplectic(4, n), 70),
     ],
     ids=["henon", "G", "LA", "ridge"],
 )
