@@ -55,7 +55,7 @@ def require_matrix(g: Tensor, size: int, name: str, group: str) -> None:
         ValueError: If the shape differs.
         TypeError: If the dtype is neither float32 nor float64.
     """
-    if g.ndim < 2 or g.shape[-1] != size or g.shape[-2] != size:
+    if g.shape[-2:] != (size, size):
         raise ValueError(
             f"{name} must be {group} matrices of shape (..., {size}, {size}), leading dimensions batched, "
             f"got {tuple(g.shape)}."

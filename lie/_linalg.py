@@ -16,7 +16,8 @@ def _reduced_precision() -> bool:
 
 
 def _autocasts(x: Tensor) -> bool:
-    return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
+    kind = x.device.type
+    return kind != "meta" and torch.is_autocast_enabled(kind)
 
 
 def promote(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +50,8 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         The product, shape (..., n, m).
     """
-    a, b = promote(a, b)
+    if a.dtype != b.dtype:
+        a, b = promote(a, b)
     if a.dtype == torch.float32 and a.shape[-1] <= _SUMMED_TERMS and _reduced_precision():
         return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2)
     return wide_product(a, b)
@@ -67,7 +69,8 @@ def wide_product(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         The product, shape (..., n, m).
     """
-    a, b = promote(a, b)
+    if a.dtype != b.dtype:
+        a, b = promote(a, b)
     if _autocasts(a):
         with torch.autocast(a.device.type, enabled=False):
             return a @ b
@@ -144,6 +147,30 @@ def addmm(bias: Tensor, a: Tensor, b: Tensor) -> Tensor:
         with torch.autocast(a.device.type, enabled=False):
             return torch.addmm(bias, a, b)
     return torch.addmm(bias, a, b)
+
+
+def add_product(c: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
+    """Compute c + factor a b in the full precision of the dtype.
+
+    Args:
+        c: Shape (..., n, m).
+        a: Shape (..., n, k).
+        b: Shape (..., k, m).
+        factor: A number.
+
+    Returns:
+        The sum, shape (..., n, m).
+    """
+    if _autocasts(a):
+        with torch.autocast(a.device.type, enabled=False):
+            return add_product(c, a, b, factor)
+    same = a.dtype == b.dtype == c.dtype and c.ndim == a.ndim == b.ndim
+    if same and not (a.dtype == torch.float32 and _reduced_precision()):
+        if a.ndim == 2:
+            return torch.addmm(c, a, b, alpha=factor)
+        if a.ndim == 3 and a.shape[0] == b.shape[0] == c.shape[0]:
+            return torch.baddbmm(c, a, b, alpha=factor)
+    return torch.add(c, product(a, b), alpha=factor)
 
 
 def cross(a: Tensor, b: Tensor) -> Tensor:

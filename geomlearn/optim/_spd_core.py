@@ -104,8 +104,7 @@ def spd_step(
         z = torch.where(drop[..., None, None], 0, z)
         restarts = restarts + drop
     w = _times(rule.momentum, z) + _times(rule.lr, slope)
-    scale = shortening(w, rule.step_bound)
-    A, w = advance_factor(rule.factor, A, w, scale, rule.approximation)
+    A, w = advance_factor(rule.factor, A, w, shortening(w, rule.step_bound), rule.approximation)
     return SPDState(A, w, last, restarts)
 
 
@@ -149,9 +148,11 @@ def frame_gradient(
     if by == "frame":
         return factor.project(gradient, A)
     if (by == "inverse") == inverse:
-        return factor.project(A.mT @ (gradient @ A), A)
-    back = torch.linalg.inv_ex(A)[0]  # g by S is -S^-1 g' S^-1, g' by S^-1
-    return factor.project(-(back @ (gradient @ back.mT)), A)
+        return factor.pull_back(A, gradient)
+    B = torch.linalg.inv_ex(A)[0].mT  # g by S is -S^-1 g' S^-1, g' by S^-1
+    if factor.closed:
+        return -factor.pull_back(B, gradient)
+    return -factor.project(B.mT @ (gradient @ B), A)
 
 
 def uphill(factor: StructuredFactor, slope: Tensor, z: Tensor) -> Tensor:
@@ -159,19 +160,19 @@ def uphill(factor: StructuredFactor, slope: Tensor, z: Tensor) -> Tensor:
     return factor.inner(slope, z) < 0
 
 
-def shortening(w: Tensor, step_bound: float | None) -> Tensor | None:
-    """Compute the factors, (...), by which steps are shortened so that N = -w/2 obeys the bound."""
+def shortening(w: Tensor, step_bound: float | None) -> Tensor | float:
+    """Compute the factors, (..., 1, 1), by which steps are shortened so that N = -w/2 obeys the bound."""
     if step_bound is None:
-        return None
-    return (2 * step_bound / torch.linalg.vector_norm(w, dim=(-2, -1))).clamp_max(1)
+        return 1.0
+    norm = torch.linalg.vector_norm(w, dim=(-2, -1), keepdim=True)
+    return (2 * step_bound / norm).clamp_max(1)
 
 
 def advance_factor(
-    factor: StructuredFactor, A: Tensor, w: Tensor, scale: Tensor | None, h: str | None
+    factor: StructuredFactor, A: Tensor, w: Tensor, scale: Scalar, h: str | None
 ) -> tuple[Tensor, Tensor]:
     """Move A by h(-scale w / 2); give w in the tangent space there."""
-    N = -0.5 * w if scale is None else (-0.5 * scale)[..., None, None] * w
-    moved = factor.retract(A, N, h)
+    moved = factor.retract(A, (-0.5 * scale) * w, h)
     return moved, w if factor.closed else factor.project(w, moved)
 
 

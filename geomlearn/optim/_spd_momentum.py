@@ -21,6 +21,7 @@ from ._spd_core import (
     first_factor,
     frame_gradient,
     matrix_of,
+    shortening,
     uphill,
 )
 from ._spd_rule import (
@@ -37,14 +38,22 @@ from ._spd_rule import (
 _COUNTERS: dict[str, float] = {"restarts": 0, "value": math.inf}
 
 
+class _Frame(NamedTuple):
+    """How a parameter is factored."""
+
+    manifold: SPDManifold | StructuredSPD
+    factor: StructuredFactor
+    h: str | None
+
+
 class _Step(NamedTuple):
     """What a step does to one parameter."""
 
     owner: Tensor
-    factor: StructuredFactor
+    frame: _Frame
     A: Tensor
     w: Tensor
-    scale: Tensor | None
+    scale: Tensor | float
     drop: Flag | None
 
 
@@ -113,7 +122,7 @@ class SPDMomentum(RiemannianOptimizer):
     """
 
     moment = "momentum_buffer"
-    _frames: list[list[StructuredFactor | None]]
+    _frames: list[list[_Frame | None]]
 
     def __init__(
         self,
@@ -178,8 +187,11 @@ class SPDMomentum(RiemannianOptimizer):
             raise ValueError("foreach: its steps are made in place, which differentiable=True excludes")
 
     def _find_motions(self) -> None:
-        """Find the structure of each parameter, anew where groups have been given other parameters."""
-        now = [(group["inverse"], *map(id, group["params"])) for group in self.param_groups]
+        """Find the frame of each parameter, anew where groups have been given other parameters."""
+        now = [
+            (group["inverse"], group["h"], group["step_bound"], *map(id, group["params"]))
+            for group in self.param_groups
+        ]
         if now != self.__dict__.get("_found"):
             self._frames = [[_frame(p, group) for p in group["params"]] for group in self.param_groups]
             self._found = now
@@ -188,19 +200,16 @@ class SPDMomentum(RiemannianOptimizer):
     def _move_parameters(self, loss: float | Tensor | None) -> None:
         self._accelerator_graph_capture_health_check()
         with torch.no_grad():
-            values = [self._value(group, loss) for group in self.param_groups]
-            grown = [
-                None if value is None else value > group["value"]
-                for group, value in zip(self.param_groups, values, strict=True)
+            plans = [
+                (group, *self._plan(group, frames, loss))
+                for group, frames in zip(self.param_groups, self._frames, strict=True)
             ]
-            plans = [self._plan(*each) for each in zip(self.param_groups, self._frames, grown, strict=True)]
-        for group, (flat, steps), worse, value in zip(self.param_groups, plans, grown, values, strict=True):
-            if flat:
-                with torch.no_grad():
-                    self._restart_flat(group, flat, worse)
-                with torch.set_grad_enabled(group["differentiable"]):
-                    step_flat(self, group, flat, self.moment)
-            with torch.no_grad():
+            for group, flat, steps, value in plans:
+                if flat and group["restart"]:
+                    self._restart_flat(group, flat, value)
+                if flat:
+                    with torch.set_grad_enabled(group["differentiable"]):
+                        step_flat(self, group, flat, self.moment)
                 for step in steps:
                     self._take(group, step)
                 if value is not None:
@@ -217,63 +226,63 @@ class SPDMomentum(RiemannianOptimizer):
         return torch.as_tensor(value) if in_tensors(group) else float(value)
 
     def _plan(
-        self, group: dict[str, Any], frames: list[StructuredFactor | None], worse: Flag | None
-    ) -> tuple[list[Tensor], list[_Step]]:
+        self, group: dict[str, Any], frames: list[_Frame | None], loss: float | Tensor | None
+    ) -> tuple[list[Tensor], list[_Step], Any]:
         """Find what is to be done, without doing it."""
+        value = self._value(group, loss)
         flat, steps = [], []
-        for p, factor in zip(group["params"], frames, strict=True):
+        for p, frame in zip(group["params"], frames, strict=True):
             if p.grad is None:
                 continue
             refuse_sparse(self, p.grad)
-            if factor is None:
+            if frame is None:
                 flat.append(p)
             else:
-                steps.append(self._plan_one(group, p, p.grad, factor, worse))
-        return flat, steps
+                steps.append(self._plan_one(group, p, p.grad, frame, value))
+        return flat, steps, value
 
-    def _plan_one(
-        self, group: dict[str, Any], p: Tensor, gradient: Tensor, factor: StructuredFactor, worse: Flag | None
-    ) -> _Step:
+    def _plan_one(self, group: dict[str, Any], p: Tensor, g: Tensor, frame: _Frame, value: Any) -> _Step:
         """Find the step of one parameter."""
-        g = -gradient if group["maximize"] else gradient
-        if group["weight_decay"]:
-            g = g.add(p, alpha=group["weight_decay"])
-        A, z = self._frame_and_momentum(group, p, factor)
-        slope = frame_gradient(factor, A, g, inverse=group["inverse"])
-        drop = None
+        A, z = self._factor_and_momentum(group, p, frame)
+        slope = frame_gradient(frame.factor, A, _descended(group, p, g), inverse=group["inverse"])
+        drop: Flag | None = None
         if z is not None and group["restart"]:
-            drop = uphill(factor, slope, z) if worse is None else worse
+            drop = uphill(frame.factor, slope, z) if value is None else value > group["value"]
             z = torch.where(_over_matrices(drop), 0, z)
         w = self._rate(group) * slope
         if z is not None and group["momentum"]:
             w = w.add_(z, alpha=group["momentum"])
-        norm = torch.linalg.vector_norm(w, dim=(-2, -1))
-        if not in_tensors(group) and not math.isfinite(norm.sum().item()):
-            self._refuse_overflow(gradient)
         bound = group["step_bound"]
-        scale = None if bound is None else (2 * bound / norm).clamp_max(1)
-        return _Step(p, factor, A, w, scale, drop)
+        if in_tensors(group):
+            return _Step(p, frame, A, w, shortening(w, bound), drop)
+        if w.ndim > 2:
+            self._refuse_overflow(w.sum().item(), g)
+            return _Step(p, frame, A, w, shortening(w, bound), drop)
+        norm = torch.linalg.vector_norm(w).item()
+        self._refuse_overflow(norm, g)
+        short = bound is not None and norm > 2 * bound
+        return _Step(p, frame, A, w, 2 * bound / norm if short else 1.0, drop)
 
-    def _frame_and_momentum(
-        self, group: dict[str, Any], p: Tensor, factor: StructuredFactor
+    def _factor_and_momentum(
+        self, group: dict[str, Any], p: Tensor, frame: _Frame
     ) -> tuple[Tensor, Tensor | None]:
         """The factor of a parameter, anew where it has been changed from outside, and its momentum."""
         state = self.state.get(p)
         if not state:
-            return first_factor(_manifold(p), p, inverse=group["inverse"]), None
+            return first_factor(frame.manifold, p, inverse=group["inverse"]), None
         A, z = state["factor"], state.get(self.moment)
         if torch.compiler.is_compiling() or self._seen.get(id(p)) == _version(p):
             return A, z
         near = A.to(p)
-        if _is_factor(factor, near, p, group["inverse"], A.dtype):
+        if _is_factor(frame.factor, near, p, group["inverse"], A.dtype):
             return near, None if z is None else z.to(p)
-        return first_factor(_manifold(p), p, inverse=group["inverse"]), None
+        return first_factor(frame.manifold, p, inverse=group["inverse"]), None
 
     def _take(self, group: dict[str, Any], step: _Step) -> None:
-        """Move a parameter and remember its frame and momentum."""
-        p, factor, A, w, scale, drop = step
+        """Move a parameter and remember its factor and momentum."""
+        p, (_, factor, h), A, w, scale, drop = step
         state = self.state[p]
-        A, w = advance_factor(factor, A, w, scale, _approximation(p, group))
+        A, w = advance_factor(factor, A, w, scale, h)
         _store(state, "factor", A)
         if group["momentum"]:
             _store(state, self.moment, w)
@@ -283,18 +292,17 @@ class SPDMomentum(RiemannianOptimizer):
         if drop is not None:
             self._count(group, drop)
 
-    def _restart_flat(self, group: dict[str, Any], parameters: list[Tensor], worse: Flag | None) -> None:
+    def _restart_flat(self, group: dict[str, Any], parameters: list[Tensor], value: Any) -> None:
         """Drop the momentum of parameters of vector spaces where it leads uphill."""
-        if not group["restart"]:
-            return
         for p in parameters:
             buffer = self.state[p].get(self.moment)
             if buffer is None or p.grad is None:
                 continue
-            drop = worse
-            if drop is None:
-                g = -p.grad if group["maximize"] else p.grad
-                drop = (g.conj() * buffer).real.sum() < 0 if g.is_complex() else (g * buffer).sum() < 0
+            if value is None:
+                slope = _descended(group, p, p.grad) * buffer.conj()
+                drop = (slope.real if slope.is_complex() else slope).sum() < 0
+            else:
+                drop = value > group["value"]
             buffer.masked_fill_(torch.as_tensor(drop, device=p.device), 0)
             self._count(group, drop)
 
@@ -303,7 +311,9 @@ class SPDMomentum(RiemannianOptimizer):
         number = drop.sum() if isinstance(drop, Tensor) else int(drop)
         _remember(group, "restarts", group["restarts"] + (number if in_tensors(group) else int(number)))
 
-    def _refuse_overflow(self, gradient: Tensor) -> None:
+    def _refuse_overflow(self, size: float, gradient: Tensor) -> None:
+        if math.isfinite(size):
+            return
         if not bool(gradient.isfinite().all()):
             raise RuntimeError(infinite(self))
         raise RuntimeError(
@@ -326,12 +336,8 @@ class SPDMomentum(RiemannianOptimizer):
         self._seen = {}
 
 
-def _manifold(p: Tensor) -> Any:
-    return p.manifold if isinstance(p, ManifoldParameter) else None
-
-
-def _frame(p: Tensor, group: dict[str, Any]) -> StructuredFactor | None:
-    """The structure of the factors of a parameter, None for a vector space."""
+def _frame(p: Tensor, group: dict[str, Any]) -> _Frame | None:
+    """How a parameter is factored, None for one of a vector space."""
     if not isinstance(p, ManifoldParameter):
         return None
     M = p.manifold
@@ -340,13 +346,15 @@ def _frame(p: Tensor, group: dict[str, Any]) -> StructuredFactor | None:
             f"params: SPDMomentum moves SPD matrices and parameters of vector spaces, not a ManifoldParameter"
             f" on {M!r}; give it to RiemannianSGD or RiemannianAdam"
         )
-    factor = frame_of(M, group["inverse"])
-    require_safe(factor, approximation_on(M, group["h"]), group["h"], group["step_bound"])
-    return factor
+    factor, h = frame_of(M, group["inverse"]), approximation_on(M, group["h"])
+    require_safe(factor, h, group["h"], group["step_bound"])
+    return _Frame(M, factor, h)
 
 
-def _approximation(p: Tensor, group: dict[str, Any]) -> str | None:
-    return approximation_on(_manifold(p), group["h"])
+def _descended(group: dict[str, Any], p: Tensor, g: Tensor) -> Tensor:
+    """The gradient of the function that falls, weight decay included."""
+    g = -g if group["maximize"] else g
+    return g.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else g
 
 
 def _is_factor(factor: StructuredFactor, A: Tensor, p: Tensor, inverse: bool, kept: torch.dtype) -> bool:

@@ -90,7 +90,20 @@ class StructuredFactor(Structure):
             Elements of V, shape (..., n, n).
         """
         self._require(H, "H")
-        return self._pattern.pull(0.5 * (H + H.mT))
+        return self._pattern.project(H)
+
+    def pull_back(self, A: Tensor, egrad_tau: Tensor) -> Tensor:
+        """Compute Pi(A^T g A), twice the Riemannian gradient, from the derivative g by tau = A A^T.
+
+        Args:
+            A: Factor, shape (..., n, n).
+            egrad_tau: Derivative g of the loss by tau, shape (..., n, n); its symmetric part is used.
+
+        Returns:
+            An element of V, shape (..., n, n).
+        """
+        self._require_two(A, "A", egrad_tau, "egrad_tau")
+        return self.project(product(A.mT, product(egrad_tau, A)), A)
 
     def coordinates(self, N: Tensor, A: Tensor | None = None) -> Tensor:
         """Compute orthonormal coordinates of elements of V, (..., n, n) to (..., dim).
@@ -149,8 +162,7 @@ class StructuredFactor(Structure):
         Returns:
             The gradient, an element of V, shape (..., n, n).
         """
-        self._require_two(A, "A", egrad_tau, "egrad_tau")
-        return 0.5 * self.project(product(A.mT, product(egrad_tau, A)), A)
+        return 0.5 * self.pull_back(A, egrad_tau)
 
     # Moving A
 

@@ -107,6 +107,8 @@ class Pattern:
         self._counts = Table(lambda: _counts(labels(), size))
         self._lengths = Table(lambda: self._symmetric_lengths(joined()).sqrt())
         self._squares = Table(lambda: self._symmetric_lengths(joined()))
+        self.everything = size == n * n and not tied
+        self._weight = Table(lambda: 0.5 * torch.add(*self._entry_weights()))
         self._own_weight = Table(lambda: self._entry_weights()[0])
         self._transposed_weight = Table(lambda: self._entry_weights()[1])
 
@@ -126,6 +128,8 @@ class Pattern:
 
     def nearest(self, matrix: Tensor) -> Tensor:
         """Project any matrix orthogonally on the pattern of A, (..., n, n)."""
+        if self.everything:
+            return matrix
         if self.tied:
             return self.matrices.write(self.matrices.sums(matrix) / self._counts(matrix))
         return torch.where(self.mask(matrix), matrix, 0)
@@ -135,6 +139,13 @@ class Pattern:
         if self.tied:
             return self.tangents.write(self.tangents.sums(matrix) / self._squares(matrix))
         return self._own_weight(matrix) * matrix + self._transposed_weight(matrix) * matrix.mT
+
+    def project(self, matrix: Tensor) -> Tensor:
+        """Compute ``pull`` of the symmetric part of any matrix, (..., n, n)."""
+        double = matrix + matrix.mT
+        if self.everything:
+            return 0.5 * double
+        return self.pull(0.5 * double) if self.tied else self._weight(matrix) * double
 
     def coordinates(self, tangent: Tensor) -> Tensor:
         """Read orthonormal coordinates of matrices of V, (..., n, n) to (..., dim)."""

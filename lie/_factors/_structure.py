@@ -30,6 +30,7 @@ class Structure(ABC):
     kind: str
     n: int
     options: dict[str, object]
+    name: str
     memory: int
     dim: int
     geodesic: bool
@@ -46,6 +47,7 @@ class Structure(ABC):
         geodesic: bool,
     ) -> None:
         self.kind, self.n, self.options = kind, n, dict(options)
+        self.name = f"{kind}({n}{self._written_options()})"
         self.memory, self.dim, self.geodesic = memory, dim, geodesic
         self._pattern = Pattern(n, self._labels, memory, dim, tied)
         self._rows = Table(lambda: torch.tensor(self._order()))
@@ -59,15 +61,11 @@ class Structure(ABC):
         """Order of rows and columns in which the pattern is (block) lower triangular."""
         return list(range(self.n))
 
-    @property
-    def name(self) -> str:
-        """How the structure is written in messages."""
-        options = "".join(f", {key}={value!r}" for key, value in self.options.items())
-        return f"{self.kind}({self.n}{options})"
+    def _written_options(self) -> str:
+        return "".join(f", {key}={value!r}" for key, value in self.options.items())
 
     def __repr__(self) -> str:
-        options = "".join(f", {key}={value!r}" for key, value in self.options.items())
-        return f'lie.structured_factor("{self.kind}", {self.n}{options})'
+        return f'lie.structured_factor("{self.kind}", {self.n}{self._written_options()})'
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Structure) and repr(other) == repr(self)

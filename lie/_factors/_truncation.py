@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._generic import exponential
-from .._linalg import product, solve
+from .._linalg import add_product, product, solve
 
 TRUNCATIONS = ("exp", "h2", "h1", "cayley")
 
@@ -28,11 +28,11 @@ def moved(a: Tensor, n: Tensor, h: str) -> Tensor:
     if h == "exp":
         return product(a, exponential(n))
     if h == "h1":
-        return a + product(a, n)
+        return add_product(a, a, n)
     if h == "h2":
         first = product(a, n)
-        return a + first + 0.5 * product(first, n)
+        return add_product(a + first, first, n, 0.5)
     if h == "cayley":
         eye = torch.eye(n.shape[-1], dtype=n.dtype, device=n.device)
-        return a + product(a, solve(eye - 0.5 * n, n))
+        return add_product(a, a, solve(eye - 0.5 * n, n))
     raise ValueError(f"h must be one of {', '.join(map(repr, TRUNCATIONS))}, got {h!r}.")
