@@ -62,3 +62,19 @@ def factors(optimizer: StructuredNaturalGradient) -> Tensor:
 def off(a: Tensor, b: Tensor) -> float:
     """Largest error relative to the largest entry."""
     return float((a - b).abs().max() / b.abs().max())
+
+
+def generated(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def iterate(model: nn.Module, optimizer: StructuredNaturalGradient, loss: Any, steps: int = 3) -> list[float]:
+    values = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        with optimizer.curvature():
+            value = loss(model)
+            value.backward()
+        optimizer.step()
+        values.append(float(value.detach()))
+    return values
