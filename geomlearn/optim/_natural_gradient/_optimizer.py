@@ -208,7 +208,11 @@ class StructuredNaturalGradient(LayeredOptimizer):
             set_to_none: Whether gradients become None instead of zero.
         """
         super().zero_grad(set_to_none)
+        self._forget()
+
+    def _forget(self) -> None:
         self._curvature.forget()
+        self._unscaled = False
 
     # Steps
 
@@ -239,14 +243,19 @@ class StructuredNaturalGradient(LayeredOptimizer):
         if closure is not None:
             with torch.enable_grad(), self.curvature():
                 loss = closure()
-        with torch.no_grad():
-            self._step()
+        try:
+            with torch.no_grad():
+                self._step()
+        except BaseException:
+            for given in ("grad_scale", "found_inf"):  # by a scaler, which only takes them back from a step
+                self.__dict__.pop(given, None)
+            raise
         return loss
 
     def _step(self) -> None:
         gradients = self._gradients()
         if not gradients:
-            self._curvature.forget()
+            self._forget()
             return
         found_inf = self.__dict__.get("found_inf")
         if found_inf is not None and bool(found_inf.item()):
@@ -271,8 +280,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
             self._skip("a gradient or the curvature")
             return
         curvature.commit(states, moved)
-        curvature.forget()
-        self._unscaled = False
+        self._forget()
         for options in self.param_groups:
             parameters = [p for p in options["params"] if p in gradients]
             if parameters:
@@ -318,9 +326,8 @@ class StructuredNaturalGradient(LayeredOptimizer):
             )
 
     def _skip(self, what: str, quiet: bool = False) -> None:
-        self._curvature.forget()
+        self._forget()
         self._curvature.release()
-        self._unscaled = False
         self.skipped += 1
         if not quiet and self.skipped == 1:
             warnings.warn(
