@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from lie import StructuredFactor
@@ -25,3 +26,23 @@ def pulled_gram(structure: StructuredFactor | None, stored: Tensor, rows: Tensor
         return stored.square() * rows
     packed = structure.packed
     return packed.gram(packed.multiply(stored, rows.mT, transpose=True))
+
+
+def captured_share(structure: StructuredFactor, rows: Tensor) -> Tensor:
+    """Compute which share of a second moment a structure captures.
+
+    With U the sum of r r^T over the rows and S the symmetric part of Pi(U), which is the nearest matrix to U
+    that a step of a factor at the identity can follow, it is |S|_F^2 / |U|_F^2, from 0 to 1.
+
+    Args:
+        structure: The structure.
+        rows: Rows r, shape (R, n).
+
+    Returns:
+        The share, shape (); 1 where U is zero.
+    """
+    packed, columns = structure.packed, rows.mT
+    seen = (columns * packed.multiply(packed.gram(columns), columns)).sum()
+    small = rows @ columns if rows.shape[0] < rows.shape[1] else columns @ rows
+    whole = small.square().sum()
+    return torch.where(whole > 0, seen / whole, torch.ones_like(whole))
