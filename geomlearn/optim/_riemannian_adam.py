@@ -11,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from ._checks import require, require_one_number
 from ._motion import Motion
-from ._riemannian_optimizer import RiemannianOptimizer, in_tensors
+from ._riemannian_optimizer import RiemannianOptimizer, in_tensors, rate
 
 
 class RiemannianAdam(RiemannianOptimizer):
@@ -117,7 +117,7 @@ class RiemannianAdam(RiemannianOptimizer):
             square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
         root = (1 - beta2**k) ** 0.5
         size = square.sqrt().add_(group["eps"] * root)
-        motion.go(p, -self._rate(group) * root / (1 - beta1**k), mean, mean, size)
+        motion.go(p, -rate(group) * root / (1 - beta1**k), mean, mean, size)
 
     def _begin(self, group: dict[str, Any], p: Tensor, mean: Tensor, square: Tensor) -> dict[str, Tensor]:
         """State of a parameter that has not been stepped."""

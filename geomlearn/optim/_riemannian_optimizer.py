@@ -19,6 +19,14 @@ def in_tensors(group: dict[str, Any]) -> bool:
     return bool(group["capturable"] or torch.compiler.is_compiling())
 
 
+def rate(group: dict[str, Any]) -> float | Tensor:
+    """The learning rate as a step on a manifold takes it."""
+    lr: float | Tensor = group["lr"]
+    if isinstance(lr, Tensor):
+        return lr.reshape(()) if in_tensors(group) else float(lr)
+    return lr
+
+
 class RiemannianOptimizer(TangentOptimizer):
     """Base: parameters on manifolds are moved one by one, the others by torch's own function of lists."""
 
@@ -66,13 +74,6 @@ class RiemannianOptimizer(TangentOptimizer):
                 g = g.add(p, alpha=group["weight_decay"])
             curved.append((p, motion, motion.gradient(p, g)))
         return flat, curved
-
-    def _rate(self, group: dict[str, Any]) -> float | Tensor:
-        """The learning rate as a step on a manifold takes it."""
-        lr: float | Tensor = group["lr"]
-        if isinstance(lr, Tensor):
-            return lr.reshape(()) if in_tensors(group) else float(lr)
-        return lr
 
     @abstractmethod
     def _check(self, options: dict[str, Any]) -> None:

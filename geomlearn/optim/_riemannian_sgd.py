@@ -11,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 from ._checks import require, require_one_number
 from ._flat_sgd import step_flat
 from ._motion import Motion
-from ._riemannian_optimizer import RiemannianOptimizer
+from ._riemannian_optimizer import RiemannianOptimizer, rate
 
 
 class RiemannianSGD(RiemannianOptimizer):
@@ -90,7 +90,7 @@ class RiemannianSGD(RiemannianOptimizer):
 
     def _step_curved(self, group: dict[str, Any], p: Tensor, motion: Motion, g: Tensor) -> None:
         momentum = group["momentum"]
-        factor = -self._rate(group)
+        factor = -rate(group)
         if not momentum:
             motion.go(p, factor, g, None)
             return

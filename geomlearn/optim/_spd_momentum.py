@@ -9,55 +9,30 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT, StateDict
 
-from lie import SPDManifold, StructuredFactor, StructuredSPD
-
 from ._checks import infinite, refuse_changed_shapes, refuse_sparse, require, require_one_number
 from ._flat_sgd import step_flat
-from ._manifold_parameter import ManifoldParameter
-from ._riemannian_optimizer import RiemannianOptimizer, in_tensors
+from ._riemannian_optimizer import in_tensors, rate
 from ._scalars import Flag
-from ._spd_core import (
-    advance_factor,
-    first_factor,
-    frame_gradient,
-    matrix_of,
-    shortening,
-    uphill,
-)
-from ._spd_rule import (
-    STEP_BOUND,
-    SPDRestart,
-    approximation_on,
-    frame_of,
-    require_restart,
-    require_safe,
-    require_step,
-    restarts_by,
-)
+from ._spd_core import advance_factor, frame_gradient, matrix_of, shortening, uphill
+from ._spd_frames import Frame, factor_and_momentum, frame_for, version
+from ._spd_rule import STEP_BOUND, SPDRestart, require_restart, require_step, restarts_by
+from ._tangent_optimizer import TangentOptimizer
 
 _COUNTERS: dict[str, float] = {"restarts": 0, "value": math.inf}
-
-
-class _Frame(NamedTuple):
-    """How a parameter is factored."""
-
-    manifold: SPDManifold | StructuredSPD
-    factor: StructuredFactor
-    h: str | None
 
 
 class _Step(NamedTuple):
     """What a step does to one parameter."""
 
     owner: Tensor
-    frame: _Frame
+    frame: Frame
     A: Tensor
     w: Tensor
     scale: Tensor | float
     drop: Flag | None
 
 
-class SPDMomentum(RiemannianOptimizer):
+class SPDMomentum(TangentOptimizer):
     """Gradient descent with momentum among SPD matrices, in the normal coordinates of a structured factor.
 
     For a ``ManifoldParameter`` tau on ``lie.SPD(n)`` or ``lie.SPD(n, structure=...)`` a factor A of tau = A
@@ -122,7 +97,7 @@ class SPDMomentum(RiemannianOptimizer):
     """
 
     moment = "momentum_buffer"
-    _frames: list[list[_Frame | None]]
+    _frames: list[list[Frame | None]]
 
     def __init__(
         self,
@@ -140,22 +115,21 @@ class SPDMomentum(RiemannianOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "weight_decay": weight_decay,
-                "h": h,
-                "step_bound": step_bound,
-                "restart": restart,
-                "inverse": inverse,
-                "maximize": maximize,
-                "foreach": foreach,
-                "capturable": capturable,
-                "differentiable": differentiable,
-            },
-        )
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "h": h,
+            "step_bound": step_bound,
+            "restart": restart,
+            "inverse": inverse,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+        }
+        _check_options(defaults)
+        super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with options of its own or else those of the constructor.
@@ -167,6 +141,7 @@ class SPDMomentum(RiemannianOptimizer):
             ValueError: If an option is out of range, or a parameter is in another group already or on a
                 manifold that this optimizer does not know.
         """
+        _check_options({**self.defaults, **param_group})
         super().add_param_group({**_COUNTERS, **param_group})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -176,16 +151,6 @@ class SPDMomentum(RiemannianOptimizer):
             for key, value in _COUNTERS.items():
                 group.setdefault(key, value)
 
-    def _check(self, options: dict[str, Any]) -> None:
-        require_one_number(options, "lr")
-        for name in ("lr", "weight_decay"):
-            require(options, name, bool(options[name] >= 0), "a number >= 0")
-        require(options, "momentum", bool(0 <= options["momentum"] < 1), "a number in [0, 1)")
-        require_step(options["h"], options["step_bound"])
-        require_restart(options["restart"])
-        if options["differentiable"] and options["foreach"]:
-            raise ValueError("foreach: its steps are made in place, which differentiable=True excludes")
-
     def _find_motions(self) -> None:
         """Find the frame of each parameter, anew where groups have been given other parameters."""
         now = [
@@ -193,7 +158,7 @@ class SPDMomentum(RiemannianOptimizer):
             for group in self.param_groups
         ]
         if now != self.__dict__.get("_found"):
-            self._frames = [[_frame(p, group) for p in group["params"]] for group in self.param_groups]
+            self._frames = [[frame_for(p, group) for p in group["params"]] for group in self.param_groups]
             self._found = now
             self._seen: dict[int, tuple[int, int]] = {}
 
@@ -226,7 +191,7 @@ class SPDMomentum(RiemannianOptimizer):
         return torch.as_tensor(value) if in_tensors(group) else float(value)
 
     def _plan(
-        self, group: dict[str, Any], frames: list[_Frame | None], loss: float | Tensor | None
+        self, group: dict[str, Any], frames: list[Frame | None], loss: float | Tensor | None
     ) -> tuple[list[Tensor], list[_Step], Any]:
         """Find what is to be done, without doing it."""
         value = self._value(group, loss)
@@ -241,15 +206,15 @@ class SPDMomentum(RiemannianOptimizer):
                 steps.append(self._plan_one(group, p, p.grad, frame, value))
         return flat, steps, value
 
-    def _plan_one(self, group: dict[str, Any], p: Tensor, g: Tensor, frame: _Frame, value: Any) -> _Step:
+    def _plan_one(self, group: dict[str, Any], p: Tensor, g: Tensor, frame: Frame, value: Any) -> _Step:
         """Find the step of one parameter."""
-        A, z = self._factor_and_momentum(group, p, frame)
-        slope = frame_gradient(frame.factor, A, _descended(group, p, g), inverse=group["inverse"])
+        A, z = factor_and_momentum(frame, p, self.state.get(p), self.moment, known=self._known(p))
+        slope = frame_gradient(frame.factor, A, _descended(group, p, g), inverse=frame.inverse)
         drop: Flag | None = None
         if z is not None and group["restart"]:
             drop = uphill(frame.factor, slope, z) if value is None else value > group["value"]
             z = torch.where(_over_matrices(drop), 0, z)
-        w = self._rate(group) * slope
+        w = rate(group) * slope
         if z is not None and group["momentum"]:
             w = w.add_(z, alpha=group["momentum"])
         bound = group["step_bound"]
@@ -263,32 +228,21 @@ class SPDMomentum(RiemannianOptimizer):
         short = bound is not None and norm > 2 * bound
         return _Step(p, frame, A, w, 2 * bound / norm if short else 1.0, drop)
 
-    def _factor_and_momentum(
-        self, group: dict[str, Any], p: Tensor, frame: _Frame
-    ) -> tuple[Tensor, Tensor | None]:
-        """The factor of a parameter, anew where it has been changed from outside, and its momentum."""
-        state = self.state.get(p)
-        if not state:
-            return first_factor(frame.manifold, p, inverse=group["inverse"]), None
-        A, z = state["factor"], state.get(self.moment)
-        if torch.compiler.is_compiling() or self._seen.get(id(p)) == _version(p):
-            return A, z
-        near = A.to(p)
-        if _is_factor(frame.factor, near, p, group["inverse"], A.dtype):
-            return near, None if z is None else z.to(p)
-        return first_factor(frame.manifold, p, inverse=group["inverse"]), None
+    def _known(self, p: Tensor) -> bool:
+        """Whether nobody else has written to a parameter since its last step."""
+        return torch.compiler.is_compiling() or self._seen.get(id(p)) == version(p)
 
     def _take(self, group: dict[str, Any], step: _Step) -> None:
         """Move a parameter and remember its factor and momentum."""
-        p, (_, factor, h), A, w, scale, drop = step
+        p, frame, A, w, scale, drop = step
         state = self.state[p]
-        A, w = advance_factor(factor, A, w, scale, h)
+        A, w = advance_factor(frame.factor, A, w, scale, frame.h)
         _store(state, "factor", A)
         if group["momentum"]:
             _store(state, self.moment, w)
-        p.copy_(matrix_of(factor, A, inverse=group["inverse"]))
+        p.copy_(matrix_of(frame.factor, A, inverse=frame.inverse))
         if not torch.compiler.is_compiling():
-            self._seen[id(p)] = _version(p)
+            self._seen[id(p)] = version(p)
         if drop is not None:
             self._count(group, drop)
 
@@ -303,7 +257,12 @@ class SPDMomentum(RiemannianOptimizer):
                 drop = (slope.real if slope.is_complex() else slope).sum() < 0
             else:
                 drop = value > group["value"]
-            buffer.masked_fill_(torch.as_tensor(drop, device=p.device), 0)
+            flag = torch.as_tensor(drop, device=p.device)
+            if group["differentiable"]:
+                with torch.enable_grad():
+                    self.state[p][self.moment] = torch.where(flag, 0, buffer)
+            else:
+                buffer.masked_fill_(flag, 0)
             self._count(group, drop)
 
     def _count(self, group: dict[str, Any], drop: Flag) -> None:
@@ -336,39 +295,22 @@ class SPDMomentum(RiemannianOptimizer):
         self._seen = {}
 
 
-def _frame(p: Tensor, group: dict[str, Any]) -> _Frame | None:
-    """How a parameter is factored, None for one of a vector space."""
-    if not isinstance(p, ManifoldParameter):
-        return None
-    M = p.manifold
-    if not isinstance(M, SPDManifold | StructuredSPD):
-        raise ValueError(
-            f"params: SPDMomentum moves SPD matrices and parameters of vector spaces, not a ManifoldParameter"
-            f" on {M!r}; give it to RiemannianSGD or RiemannianAdam"
-        )
-    factor, h = frame_of(M, group["inverse"]), approximation_on(M, group["h"])
-    require_safe(factor, h, group["h"], group["step_bound"])
-    return _Frame(M, factor, h)
+def _check_options(options: dict[str, Any]) -> None:
+    """Refuse options out of range."""
+    require_one_number(options, "lr")
+    for name in ("lr", "weight_decay"):
+        require(options, name, bool(options[name] >= 0), "a number >= 0")
+    require(options, "momentum", bool(0 <= options["momentum"] < 1), "a number in [0, 1)")
+    require_step(options["h"], options["step_bound"])
+    require_restart(options["restart"])
+    if options["differentiable"] and options["foreach"]:
+        raise ValueError("foreach: its steps are made in place, which differentiable=True excludes")
 
 
 def _descended(group: dict[str, Any], p: Tensor, g: Tensor) -> Tensor:
     """The gradient of the function that falls, weight decay included."""
     g = -g if group["maximize"] else g
     return g.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else g
-
-
-def _is_factor(factor: StructuredFactor, A: Tensor, p: Tensor, inverse: bool, kept: torch.dtype) -> bool:
-    """Whether a factor belongs to a parameter, up to the rounding of the dtype in which it was kept."""
-    if not torch.equal(factor.nearest(A), A):
-        return False
-    eps = max(torch.finfo(p.dtype).eps, torch.finfo(kept).eps)
-    error = (matrix_of(factor, A, inverse=inverse) - p).abs()
-    return bool((error <= 100 * factor.n * eps * p.abs().amax((-2, -1), keepdim=True)).all())
-
-
-def _version(p: Tensor) -> tuple[int, int]:
-    """What changes when a parameter is written to, or given other storage."""
-    return p._version, p.data_ptr()
 
 
 def _over_matrices(drop: Flag) -> Tensor:

@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable
 from torch import nn
 from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
 
-from ..optim import BrAVO, BregmanSLC, LevenbergMarquardt, ManifoldParameter, RiemannianAdam, RiemannianSGD
+from lie import SPDManifold, StructuredSPD
+
+from ..optim import (
+    BrAVO,
+    BregmanSLC,
+    LevenbergMarquardt,
+    ManifoldParameter,
+    RiemannianAdam,
+    RiemannianSGD,
+    SPDMomentum,
+)
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -21,8 +31,9 @@ _DEFAULT_RATE = {
     "bravo": 4.0,
     "riemannian-adam": 1e-3,
     "riemannian-sgd": 1e-2,
+    "spd-momentum": 1e-2,
 }
-_ON_MANIFOLDS = ("bregman", "bravo", "riemannian-adam", "riemannian-sgd")
+_ON_MANIFOLDS = ("bregman", "bravo", "riemannian-adam", "riemannian-sgd", "spd-momentum")
 
 
 def make_optimizer(
@@ -37,11 +48,11 @@ def make_optimizer(
         optimizer: ``"adamw"``, ``"adam"``, ``"sgd"`` (momentum 0.9), ``"lbfgs"`` (strong Wolfe line search),
             ``"levenberg-marquardt"`` (of the whole model), ``"bregman"`` (``BregmanSLC``, for full
             gradients), ``"bravo"`` (``BrAVO``, for minibatches), ``"riemannian-adam"``, ``"riemannian-sgd"``
-            (momentum 0.9), a function of the parameters that returns an optimizer, or an optimizer, which is
-            returned as it is.
+            (momentum 0.9), ``"spd-momentum"`` (for SPD matrices, structured ones too), a function of the
+            parameters that returns an optimizer, or an optimizer, which is returned as it is.
         model: The model.
-        lr: Learning rate of a named optimizer; by default 1e-3 for the Adams, 1e-2 for gradient descent, 4
-            for bregman and bravo, whose time step it is, and 1 for the others.
+        lr: Learning rate of a named optimizer; by default 1e-3 for the Adams, 1e-2 for gradient descent, with
+            or without momentum, 4 for bregman and bravo, whose time step it is, and 1 for the others.
         weight_decay: Weight decay of a named optimizer.
 
     Returns:
@@ -100,6 +111,7 @@ def _named(
         "bregman": BregmanSLC,
         "bravo": BrAVO,
         "riemannian-adam": RiemannianAdam,
+        "spd-momentum": SPDMomentum,
     }
     return makers[name](parameters, lr=rate, weight_decay=weight_decay)
 
@@ -109,5 +121,13 @@ def _refuse_manifolds(name: str, model: nn.Module) -> None:
         if isinstance(parameter, ManifoldParameter) and parameter.requires_grad:
             raise ValueError(
                 f"optimizer: {name!r} would move {path} off {parameter.manifold!r}; take one of"
-                f" {sorted(_ON_MANIFOLDS)}"
+                f" {_names_for(parameter)}"
             )
+
+
+def _names_for(parameter: ManifoldParameter) -> list[str]:
+    """The optimizers that know a manifold."""
+    if isinstance(parameter.manifold, StructuredSPD):
+        return ["spd-momentum"]
+    spd = isinstance(parameter.manifold, SPDManifold)
+    return sorted(name for name in _ON_MANIFOLDS if spd or name != "spd-momentum")

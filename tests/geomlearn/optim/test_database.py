@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from geomlearn.optim import BrAVO, BregmanHTVI, BregmanSLC, RiemannianAdam, RiemannianSGD
+from geomlearn.optim import BrAVO, BregmanHTVI, BregmanSLC, RiemannianAdam, RiemannianSGD, SPDMomentum
 
 pytest.importorskip("expecttest", reason="torch's database of optimizers needs expecttest")
 with warnings.catch_warnings():
@@ -72,6 +72,7 @@ DATABASE = [
         RiemannianSGD, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, supported_impls=("foreach",)
     ),
     entry(RiemannianAdam, {"betas": (0.8, 0.9), "eps": 1e-6}, supported_impls=("foreach",)),
+    entry(SPDMomentum, {"momentum": 0.0}, {"lr": 3e-3, "restart": True}, supported_impls=("foreach",)),
 ]
 CASES = [
     pytest.param(info, given, id=f"{info.name}-{number}")
