@@ -20,7 +20,7 @@ from ._layered import LayeredOptimizer
 from ._layers import Layer
 from ._rows import APPROXIMATIONS
 from ._structures import StructureChoice
-from ._updates import FALLBACK, step_adamw, step_natural
+from ._updates import FALLBACK, shorten, step_adamw, step_natural
 from ._watch import Reading, Watch
 
 
@@ -63,6 +63,9 @@ class StructuredNaturalGradient(LayeredOptimizer):
         interval: Steps between two refreshes of the factors.
         h: "h2", "h1", "exp" or "cayley".
         step_bound: Largest norm of a step of a factor; None for no bound.
+        trust: Largest lr^2 d . g, with gradients g and directions d: about twice the divergence of what the
+            model predicts after a step from what it predicted before. A longer step is shortened, which
+            matters where losses and with them the curvature vanish; None for no bound.
         approximation: Of layers that a sample goes through at many positions, "expand": every position is a
             sample to them; "reduce": inputs are averaged and gradients summed over positions.
         batch_dim: Dimension of the samples in inputs of layers that have positions, (samples, positions,
@@ -107,7 +110,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
 
     _step_supports_amp_scaling = True
     _watching = _told = _unscaled = False
-    _copied = (*LayeredOptimizer._copied, "loss_reduction", "process_group", "_reading", "_averaged")
+    _copied = (*LayeredOptimizer._copied, "trust", "loss_reduction", "process_group", "_reading", "_averaged")
 
     def __init__(
         self,
@@ -125,6 +128,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
         interval: int = 10,
         h: str = "h2",
         step_bound: float | None = 0.5,
+        trust: float | None = 1e-3,
         approximation: str = "expand",
         batch_dim: int = 0,
         loss_reduction: str = "mean",
@@ -134,10 +138,12 @@ class StructuredNaturalGradient(LayeredOptimizer):
         process_group: ProcessGroup = "auto",
     ) -> None:
         _require_words(approximation, loss_reduction, interval, fallback)
+        if trust is not None and not trust > 0:
+            raise ValueError(f"trust: expected a number > 0 or None, got {trust!r}.")
         require_group(process_group)
         rate = factor_rate(0) if callable(factor_rate) else factor_rate
         self.rule = KroneckerRule(variant, rate, factor_momentum, damping, h, step_bound)
-        self.factor_rate = factor_rate
+        self.factor_rate, self.trust = factor_rate, trust
         self.interval, self.loss_reduction, self.process_group = (
             interval,
             loss_reduction,
@@ -279,6 +285,8 @@ class StructuredNaturalGradient(LayeredOptimizer):
         if not all_finite([*gradients.values(), *directions.values(), *factors]):
             self._skip("a gradient or the curvature")
             return
+        if self.trust is not None:
+            shorten(self._moves(gradients, directions), self.trust)
         curvature.commit(states, moved)
         self._forget()
         for options in self.param_groups:
@@ -288,6 +296,17 @@ class StructuredNaturalGradient(LayeredOptimizer):
                 update = step_natural if options["method"] == NATURAL else step_adamw
                 update(options, parameters, along, [states[p] for p in parameters])
         self.steps += 1
+
+    def _moves(
+        self, gradients: Mapping[Tensor, Tensor], directions: Mapping[Tensor, Tensor]
+    ) -> list[tuple[float, Tensor, Tensor]]:
+        """Learning rates, gradients and directions of the parameters with curvature."""
+        return [
+            (float(options["lr"]), gradients[p], directions[p])
+            for options in self.param_groups
+            for p in options["params"]
+            if p in directions
+        ]
 
     def _gradients(self) -> dict[Tensor, Tensor]:
         """The gradients, without the scale of the loss."""

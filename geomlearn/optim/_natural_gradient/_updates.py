@@ -29,6 +29,31 @@ def check_fallback(options: dict[str, Any]) -> None:
     require(options, "betas", good, "two numbers >= 0 and < 1")
 
 
+def shorten(moves: list[tuple[float, Tensor, Tensor]], trust: float) -> None:
+    """Shorten all directions, in place and by one factor, so that the step along them can be trusted.
+
+    A step of lr along d = P g has the squared length lr^2 d . g in the metric that P inverts: for likelihoods
+    about twice the divergence of what the model predicts after it from what it predicted before (J. Ba, R.
+    Grosse, J. Martens: Distributed second-order optimization using Kronecker-factored approximations, ICLR
+    2017, section 5).
+
+    Args:
+        moves: Learning rate, gradient and direction of each parameter.
+        trust: Largest squared length of all of them together.
+    """
+    if not moves:
+        return
+    device = moves[0][2].device
+    products = []
+    for lr, gradient, direction in moves:
+        wide = torch.promote_types(direction.dtype, torch.float32)
+        product = torch.dot(gradient.reshape(-1).to(wide), direction.reshape(-1).to(wide))
+        products.append((lr * lr * product).to(device))
+    length = float(torch.stack(products).sum())
+    if length > trust:
+        torch._foreach_mul_([direction for _, _, direction in moves], (trust / length) ** 0.5)
+
+
 def step_natural(
     group: dict[str, Any], parameters: list[Tensor], directions: list[Tensor], states: list[dict[str, Any]]
 ) -> None:

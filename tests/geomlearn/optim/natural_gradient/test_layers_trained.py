@@ -134,7 +134,7 @@ def test_a_tied_weight_is_stepped_once(embedding: bool) -> None:
     """With no curvature but the start, an identity, steps are those of gradient descent."""
     x = torch.arange(5) if embedding else generated(5, 4)
     models = [Tied(embedding).double() for _ in range(2)]
-    optimizer = optimizer_of(models[0], factor_rate=1e-12, momentum=0.0, fallback={"lr": 0.0})
+    optimizer = optimizer_of(models[0], factor_rate=1e-12, momentum=0.0, trust=None, fallback={"lr": 0.0})
     assert len(optimizer.layers) == 1
     descent = torch.optim.SGD(models[1].first.parameters(), 0.05)
 
@@ -193,8 +193,8 @@ def test_half_a_layer_may_be_frozen(frozen: str) -> None:
 def test_groups_may_part_weights_from_biases() -> None:
     """Weight decay of the weights alone, as in all training recipes, with the curvature of whole layers."""
     model, other = perceptron(), perceptron()
-    decayed = {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 0.5}
-    rest = {"params": [(name, p) for name, p in model.named_parameters() if p.ndim == 1]}
+    decayed = {"params": [(n, p) for n, p in model.named_parameters() if p.ndim > 1], "weight_decay": 0.5}
+    rest = {"params": [(n, p) for n, p in model.named_parameters() if p.ndim == 1]}
     optimizer = optimizer_of(model, params=[decayed, rest], momentum=0.0, interval=1)
     train(model, optimizer, range(1))
     train(other, optimizer_of(other, momentum=0.0, interval=1), range(1))
@@ -238,7 +238,7 @@ def test_parameters_of_nothing_known_are_stepped_by_adamw() -> None:
         F.cross_entropy(model(x) + extra, labels).backward()
     optimizer.step()
     assert off(extra.detach().abs(), torch.full((3,), 0.1).double()) < 1e-6
-    assert "parameter4: no layer of the model holds it" in repr(optimizer)
+    assert "parameter 4: no layer of the model holds it" in repr(optimizer)
     with pytest.raises(ValueError, match="more than one parameter group"):
         optimizer.add_param_group({"params": [extra]})
     before = len(optimizer.param_groups)

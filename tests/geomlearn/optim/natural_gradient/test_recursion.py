@@ -66,6 +66,7 @@ def test_a_linear_layer_follows_the_recursion(variant: str) -> None:
         interval=INTERVAL,
         h="h1",
         step_bound=0.999,  # which none of these steps comes near
+        trust=None,
     )
     for x, y in data:
         optimizer.zero_grad()
