@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._checks import require, require_one_number
 from .._manifold_parameter import ManifoldParameter
@@ -18,47 +18,37 @@ NATURAL, ADAMW = "natural", "adamw"
 _NATURAL = ("lr", "momentum", "weight_decay")
 
 
-def named_parameters(params: object, names: Mapping[Tensor, str], first: int) -> list[tuple[str, Tensor]]:
-    """Give names to the parameters of a group.
+def entries_of(params: object) -> list[Any]:
+    """List the parameters of a group as they are given, tensors or pairs of names and tensors.
 
     Args:
-        params: A tensor, an iterable of tensors, or one of pairs of names and tensors.
-        names: Names that are known.
-        first: Number of the first parameter without one.
+        params: A tensor, or an ordered collection.
 
     Returns:
-        Pairs of names and tensors.
+        The entries.
 
     Raises:
-        TypeError: If there is something else.
-        ValueError: If a parameter has no values yet.
+        TypeError: If it is no such collection, or an entry is no tensor.
     """
     if isinstance(params, Tensor):
-        params = [params]
-    if isinstance(params, set):
-        raise TypeError(
-            "optimizer parameters need to be organized in ordered collections, but the ordering of tensors "
-            "in sets will change between runs. Please use a list instead."
-        )
-    if not isinstance(params, Iterable):
-        raise TypeError(f"params: expected tensors or named tensors, got {type(params).__name__}.")
-    named = []
-    for number, entry in enumerate(params, first):
-        name, p = entry if isinstance(entry, tuple) and len(entry) == 2 else (None, entry)
-        if not isinstance(p, Tensor):
-            raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p)}")
-        if isinstance(p, nn.parameter.UninitializedParameter):
-            raise ValueError(
-                f"params: {name or names.get(p, number)} is not initialized yet; call the model once before "
-                "the optimizer is made."
-            )
-        named.append((name or names.get(p) or f"parameter{number}", p))
-    return named
+        return [params]
+    if isinstance(params, set) or not isinstance(params, Iterable):
+        raise TypeError(f"params: expected an ordered collection of tensors, got {type(params).__name__}.")
+    entries = list(params)
+    for entry in entries:
+        if not isinstance(parameter_of(entry), Tensor):
+            raise TypeError(f"params: expected tensors or named tensors, got {entry!r}.")
+    return entries
+
+
+def parameter_of(entry: Any) -> Any:
+    """The parameter of an entry, with or without its name."""
+    return entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
 
 
 def split_group(
     group: Mapping[str, Any],
-    named: list[tuple[str, Tensor]],
+    entries: list[Any],
     curved: Iterable[Tensor],
     fallback: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
@@ -68,7 +58,7 @@ def split_group(
 
     Args:
         group: Options, without the parameters.
-        named: Parameters with their names.
+        entries: Parameters, with or without names.
         curved: Parameters of layers with curvature.
         fallback: Options of the fallback where the group gives none.
 
@@ -76,13 +66,13 @@ def split_group(
         The groups, with unchecked options.
     """
     known = set(curved)
-    layers = [pair for pair in named if pair[1] in known]
-    others = [pair for pair in named if pair[1] not in known]
+    layers = [entry for entry in entries if parameter_of(entry) in known]
+    others = [entry for entry in entries if parameter_of(entry) not in known]
     groups = []
     if layers:
         groups.append({**group, "params": layers, "method": NATURAL})
     if others:
-        _refuse_manifolds(others)
+        _refuse_manifolds(map(parameter_of, others))
         groups.append({**FALLBACK, **fallback, **group, "params": others, "method": ADAMW})
     return groups
 
@@ -114,12 +104,13 @@ def described(group: Mapping[str, Any]) -> str:
     return f"{group['method']}, {len(group['params'])} parameters, {words}"
 
 
-def _refuse_manifolds(named: list[tuple[str, Tensor]]) -> None:
-    for name, p in named:
+def _refuse_manifolds(parameters: Iterable[Tensor]) -> None:
+    for p in parameters:
         if isinstance(p, ManifoldParameter):
             raise ValueError(
-                f"params: {name} is on {p.manifold!r}, off which the steps of this optimizer would move it; "
-                "leave it out (params=...) and give it to RiemannianAdam, RiemannianSGD or SPDMomentum."
+                f"params: a parameter of shape {tuple(p.shape)} is on {p.manifold!r}, off which the steps of "
+                "this optimizer would move it; leave it out (params=...) and give it to RiemannianAdam, "
+                "RiemannianSGD or SPDMomentum."
             )
 
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import StateDict
 
 from ._curvature import Curvature
-from ._groups import ADAMW, check_group, described, named_parameters, split_group
+from ._groups import ADAMW, check_group, described, entries_of, parameter_of, split_group
 from ._kronecker import KroneckerRule
 from ._layers import Layer, Uncurved, find_layers
 from ._state import (
@@ -117,21 +117,22 @@ class LayeredOptimizer(Optimizer):
             self._take(options.pop("model"))
         for derived in ("method", "param_names"):
             options.pop(derived, None)
-        count = sum(len(group["params"]) for group in self.param_groups)
-        named = named_parameters(params, self._names, count)
+        entries = entries_of(params)
         before = len(self.param_groups)
         try:
-            for group in split_group(options, named, self._curved(), self._fallback):
+            for group in split_group(options, entries, self._curved(), self._fallback):
                 super().add_param_group(group)
                 check_group(self.param_groups[-1])
         except (ValueError, TypeError):
             del self.param_groups[before:]
             raise
+        for number, entry in enumerate(entries, sum(len(g["params"]) for g in self.param_groups[:before])):
+            p = parameter_of(entry)
+            name = entry[0] if isinstance(entry, tuple) else f"parameter {number}"
+            self._names.setdefault(p, name)
         curved = self._curved()
-        self._note(
-            Uncurved(name, p, "no layer of the model holds it") for name, p in named if p not in curved
-        )
-        self._names.update((p, name) for name, p in named)
+        strangers = [p for group in self.param_groups[before:] for p in group["params"] if p not in curved]
+        self._note(Uncurved(self._names[p], p, "no layer of the model holds it") for p in strangers)
 
     # State
 

@@ -28,7 +28,7 @@ def batch(seed: int, samples: int = 32, dtype: torch.dtype = torch.float64) -> t
 
 def optimizer_of(model: nn.Module, **options: Any) -> StructuredNaturalGradient:
     return StructuredNaturalGradient(
-        model, **{"lr": 0.05, "interval": 2, "factor_rate": 0.1, "damping": 1e-2, **options}
+        model, **{"lr": 0.05, "interval": 2, "factor_rate": 0.1, "damping": 1e-2, "trust": None, **options}
     )
 
 
