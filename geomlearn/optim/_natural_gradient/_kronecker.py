@@ -34,6 +34,10 @@ class KroneckerRule:
 
     Raises:
         ValueError: If a value is out of range.
+
+    Examples:
+        >>> KroneckerRule("ingd", rate=0.1).alpha
+        0.5
     """
 
     variant: str = "ikfac"

@@ -53,7 +53,9 @@ class StructuredNaturalGradient(LayeredOptimizer):
             require gradients. Options of a group are for all its parameters.
         structure: "dense", "diagonal", "block" (or "block-30", ...), "triangular", "hierarchical",
             "toeplitz", "rank-10", ...; a pair of them for the factors of inputs and of outputs; or a mapping
-            from patterns of layer names to such.
+            from patterns of layer names to such. Diagonal are, whatever the structure, the factors of a
+            vocabulary, those of norm layers that no pattern but "*" names, and "dense" and "triangular" ones
+            of more than 8192 rows.
         variant: "ikfac" or "ingd".
         momentum: Momentum of the parameters.
         weight_decay: Multiple of the parameters that is added to their directions.
@@ -61,7 +63,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
         factor_rate: Step size of the factors, above 0 and at most 1; or a function of the number of steps.
         factor_momentum: Momentum of the factors, with "ingd" only; 0.5 by default.
         interval: Steps between two refreshes of the factors.
-        h: "h2", "h1", "exp" or "cayley".
+        h: "h2" or "h1", see ``KroneckerRule``.
         step_bound: Largest norm of a step of a factor; None for no bound.
         trust: Largest lr^2 d . g, with gradients g and directions d: about twice the divergence of what the
             model predicts after a step from what it predicted before. A longer step is shortened, which
