@@ -18,7 +18,7 @@ from ._levenberg_marquardt import LevenbergMarquardt
 from ._levenberg_marquardt_core import Iteration, NonFiniteResidualError
 from ._levenberg_marquardt_function import LeastSquaresResult, levenberg_marquardt
 from ._manifold_parameter import ManifoldParameter
-from ._natural_gradient import KroneckerRule, StructuredNaturalGradient
+from ._natural_gradient import KroneckerRule, StructuredNaturalGradient, StructureFit, structure_fit
 from ._riemannian_adam import RiemannianAdam
 from ._riemannian_sgd import RiemannianSGD
 from ._spd_core import SPDState, spd_matrix, spd_start, spd_step
@@ -44,6 +44,7 @@ __all__ = [
     "SPDMomentum",
     "SPDRule",
     "SPDState",
+    "StructureFit",
     "StructuredNaturalGradient",
     "bregman_hamiltonian",
     "bregman_leapfrog",
@@ -56,4 +57,5 @@ __all__ = [
     "spd_matrix",
     "spd_start",
     "spd_step",
+    "structure_fit",
 ]
