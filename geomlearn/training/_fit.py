@@ -67,11 +67,11 @@ def fit(
         validation: Windows on which the best weights are chosen.
         loss: Function ``(model, states, controls) -> scalar``; ``VelocityPositionLoss()`` by default.
         optimizer: ``"adamw"``, ``"adam"``, ``"sgd"``, ``"lbfgs"``, ``"levenberg-marquardt"``, ``"bregman"``,
-            ``"bravo"``, ``"riemannian-adam"``, ``"riemannian-sgd"``, ``"spd-momentum"``, an optimizer, or a
-            function of the parameters. The lr of bregman and bravo is a step of time, which sets the momentum
-            too: take ``schedule=None``, or tune it with the schedule. Levenberg-Marquardt needs a loss that
-            is a ``ResidualLoss``, is best on all windows at once, and ends the run when it has converged on
-            them.
+            ``"bravo"``, ``"riemannian-adam"``, ``"riemannian-sgd"``, ``"spd-momentum"``,
+            ``"natural-gradient"``, an optimizer, or a function of the parameters. The lr of bregman and bravo
+            is a step of time, which sets the momentum too: take ``schedule=None``, or tune it with the
+            schedule. Levenberg-Marquardt needs a loss that is a ``ResidualLoss``, is best on all windows at
+            once, and ends the run when it has converged on them.
         lr: Learning rate of a named optimizer.
         weight_decay: Weight decay of a named optimizer.
         steps: Number of optimizer steps of the whole run, or

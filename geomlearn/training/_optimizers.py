@@ -17,6 +17,7 @@ from ..optim import (
     RiemannianAdam,
     RiemannianSGD,
     SPDMomentum,
+    StructuredNaturalGradient,
 )
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -32,6 +33,7 @@ _DEFAULT_RATE = {
     "riemannian-adam": 1e-3,
     "riemannian-sgd": 1e-2,
     "spd-momentum": 1e-2,
+    "natural-gradient": 1e-2,
 }
 _ON_MANIFOLDS = ("bregman", "bravo", "riemannian-adam", "riemannian-sgd", "spd-momentum")
 
@@ -48,11 +50,13 @@ def make_optimizer(
         optimizer: ``"adamw"``, ``"adam"``, ``"sgd"`` (momentum 0.9), ``"lbfgs"`` (strong Wolfe line search),
             ``"levenberg-marquardt"`` (of the whole model), ``"bregman"`` (``BregmanSLC``, for full
             gradients), ``"bravo"`` (``BrAVO``, for minibatches), ``"riemannian-adam"``, ``"riemannian-sgd"``
-            (momentum 0.9), ``"spd-momentum"`` (for SPD matrices, structured ones too), a function of the
-            parameters that returns an optimizer, or an optimizer, which is returned as it is.
+            (momentum 0.9), ``"spd-momentum"`` (for SPD matrices, structured ones too), ``"natural-gradient"``
+            (of the whole model, for networks of torch's layers), a function of the parameters that returns an
+            optimizer, or an optimizer, which is returned as it is.
         model: The model.
         lr: Learning rate of a named optimizer; by default 1e-3 for the Adams, 1e-2 for gradient descent, with
-            or without momentum, 4 for bregman and bravo, whose time step it is, and 1 for the others.
+            or without momentum, and natural gradient, 4 for bregman and bravo, whose time step it is, and 1
+            for the others.
         weight_decay: Weight decay of a named optimizer.
 
     Returns:
@@ -99,6 +103,8 @@ def _named(
         raise ValueError(f"weight_decay: {name} has none; add the penalty to the loss")
     if name == "levenberg-marquardt":
         return LevenbergMarquardt(model, lr=rate)
+    if name == "natural-gradient":
+        return StructuredNaturalGradient(model, rate, weight_decay=weight_decay)
     if name == "lbfgs":
         return LBFGS(parameters, lr=rate, line_search_fn="strong_wolfe")
     if name == "sgd":
