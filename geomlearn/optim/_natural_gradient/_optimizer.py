@@ -19,6 +19,7 @@ from ._kronecker import KroneckerFactors, KroneckerRule
 from ._layered import LayeredOptimizer
 from ._layers import Layer
 from ._rows import APPROXIMATIONS
+from ._spectrum import LayerSpectrum, layer_spectrum
 from ._structures import StructureChoice
 from ._updates import FALLBACK, shorten, step_adamw, step_natural
 from ._watch import Reading, Watch
@@ -191,6 +192,20 @@ class StructuredNaturalGradient(LayeredOptimizer):
         scale = 1.0 if scaler is None else float(scaler.get_scale())
         self._unscaled = self._unscaled or scaler is None
         return self._scope(dataclasses.replace(self._reading, scale=scale, samples=samples))
+
+    @torch.no_grad()
+    def preconditioner_spectrum(self) -> dict[str, LayerSpectrum]:
+        """Compute the eigenvalues of the preconditioners, which say how unlike gradients steps are.
+
+        Returns:
+            For the name of each layer, the eigenvalues, their range and the condition number.
+        """
+        return {
+            layer.name: layer_spectrum(
+                layer.inputs, layer.outputs, self._curvature.factors(layer, self.state, self.rule)
+            )
+            for layer in self._curvature.layers
+        }
 
     @property
     def _due(self) -> bool:
