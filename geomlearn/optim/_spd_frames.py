@@ -68,14 +68,14 @@ def factor_and_momentum(
         ValueError: If the parameter has been made what it must not be.
     """
     if not state:
-        return first_factor(frame.manifold, p, inverse=frame.inverse), None
+        return first_factor(frame.manifold, p.detach(), inverse=frame.inverse), None
     A, z = state["factor"], state.get(moment)
     if known:
         return A, z
     near = A.to(p)
     if _belongs(frame, near, p, A.dtype):
         return near, None if z is None else z.to(p)
-    return first_factor(frame.manifold, p, inverse=frame.inverse), None
+    return first_factor(frame.manifold, p.detach(), inverse=frame.inverse), None
 
 
 def _belongs(frame: Frame, A: Tensor, p: Tensor, kept: torch.dtype) -> bool:
