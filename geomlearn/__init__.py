@@ -16,7 +16,7 @@ import integrators  # noqa: E402
 import lie  # noqa: E402
 from integrators import certify, load_rollout, rollout  # noqa: E402
 
-from . import data, export, interop, losses, nn, optim, training  # noqa: E402
+from . import data, export, interop, losses, nn, optim, spd, training  # noqa: E402
 from .data import Windows  # noqa: E402
 from .nn import LieFVIN  # noqa: E402
 from .training import fit, load, save  # noqa: E402
@@ -40,5 +40,6 @@ __all__ = [
     "optim",
     "rollout",
     "save",
+    "spd",
     "training",
 ]
