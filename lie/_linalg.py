@@ -16,8 +16,9 @@ def _reduced_precision() -> bool:
 
 
 def _autocasts(x: Tensor) -> bool:
-    kind = x.device.type
-    return kind != "meta" and torch.is_autocast_enabled(kind)
+    if not torch._C._is_any_autocast_enabled():
+        return False
+    return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
 
 
 def promote(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,7 +55,9 @@ def product(a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)
     if a.dtype == torch.float32 and a.shape[-1] <= _SUMMED_TERMS and _reduced_precision():
         return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2)
-    return wide_product(a, b)
+    if _autocasts(a):
+        return wide_product(a, b)
+    return a @ b
 
 
 def wide_product(a: Tensor, b: Tensor) -> Tensor:

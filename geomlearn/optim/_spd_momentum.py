@@ -195,38 +195,37 @@ class SPDMomentum(TangentOptimizer):
     ) -> tuple[list[Tensor], list[_Step], Any]:
         """Find what is to be done, without doing it."""
         value = self._value(group, loss)
+        lr, quick = rate(group), not in_tensors(group)
         flat, steps = [], []
         for p, frame in zip(group["params"], frames, strict=True):
-            if p.grad is None:
+            g = p.grad
+            if g is None:
                 continue
-            refuse_sparse(self, p.grad)
+            refuse_sparse(self, g)
             if frame is None:
                 flat.append(p)
-            else:
-                steps.append(self._plan_one(group, p, p.grad, frame, value))
+                continue
+            A, z = factor_and_momentum(frame, p, self.state.get(p), self.moment, known=self._known(p))
+            slope = frame_gradient(frame.factor, A, _descended(group, p, g), inverse=frame.inverse)
+            drop: Flag | None = None
+            if z is not None and group["restart"]:
+                drop = uphill(frame.factor, slope, z) if value is None else value > group["value"]
+                z = torch.where(_over_matrices(drop), 0, z)
+            w = slope.mul_(lr)
+            if z is not None and group["momentum"]:
+                w.add_(z, alpha=group["momentum"])
+            scale = self._scale(w, g, group["step_bound"]) if quick else shortening(w, group["step_bound"])
+            steps.append(_Step(p, frame, A, w, scale, drop))
         return flat, steps, value
 
-    def _plan_one(self, group: dict[str, Any], p: Tensor, g: Tensor, frame: Frame, value: Any) -> _Step:
-        """Find the step of one parameter."""
-        A, z = factor_and_momentum(frame, p, self.state.get(p), self.moment, known=self._known(p))
-        slope = frame_gradient(frame.factor, A, _descended(group, p, g), inverse=frame.inverse)
-        drop: Flag | None = None
-        if z is not None and group["restart"]:
-            drop = uphill(frame.factor, slope, z) if value is None else value > group["value"]
-            z = torch.where(_over_matrices(drop), 0, z)
-        w = rate(group) * slope
-        if z is not None and group["momentum"]:
-            w = w.add_(z, alpha=group["momentum"])
-        bound = group["step_bound"]
-        if in_tensors(group):
-            return _Step(p, frame, A, w, shortening(w, bound), drop)
+    def _scale(self, w: Tensor, g: Tensor, bound: float | None) -> Tensor | float:
+        """What a step is multiplied by to obey the bound, after a look at whether it is finite."""
         if w.ndim > 2:
             self._refuse_overflow(w.sum().item(), g)
-            return _Step(p, frame, A, w, shortening(w, bound), drop)
+            return shortening(w, bound)
         norm = torch.linalg.vector_norm(w).item()
         self._refuse_overflow(norm, g)
-        short = bound is not None and norm > 2 * bound
-        return _Step(p, frame, A, w, 2 * bound / norm if short else 1.0, drop)
+        return 1.0 if bound is None or norm <= 2 * bound else 2 * bound / norm
 
     def _known(self, p: Tensor) -> bool:
         """Whether nobody else has written to a parameter since its last step."""
@@ -237,9 +236,9 @@ class SPDMomentum(TangentOptimizer):
         p, frame, A, w, scale, drop = step
         state = self.state[p]
         A, w = advance_factor(frame.factor, A, w, scale, frame.h)
-        _store(state, "factor", A)
+        _store(group, state, "factor", A)
         if group["momentum"]:
-            _store(state, self.moment, w)
+            _store(group, state, self.moment, w)
         p.copy_(matrix_of(frame.factor, A, inverse=frame.inverse))
         if not torch.compiler.is_compiling():
             self._seen[id(p)] = version(p)
@@ -318,13 +317,12 @@ def _over_matrices(drop: Flag) -> Tensor:
     return flags[..., None, None] if flags.ndim else flags
 
 
-def _store(state: dict[str, Any], key: str, new: Tensor) -> None:
-    """Keep a tensor, in the same memory from step to step."""
-    old = state.get(key)
-    if old is None or old.dtype != new.dtype or old.device != new.device:
-        state[key] = new.clone() if old is None else new
+def _store(group: dict[str, Any], state: dict[str, Any], key: str, new: Tensor) -> None:
+    """Keep a tensor, in the same memory where a graph may have captured it."""
+    if group["capturable"] and key in state:
+        state[key].copy_(new)
     else:
-        old.copy_(new)
+        state[key] = new
 
 
 def _remember(group: dict[str, Any], key: str, new: Any) -> None:

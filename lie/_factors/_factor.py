@@ -103,7 +103,8 @@ class StructuredFactor(Structure):
             An element of V, shape (..., n, n).
         """
         self._require_two(A, "A", egrad_tau, "egrad_tau")
-        return self.project(product(A.mT, product(egrad_tau, A)), A)
+        H = product(A.mT, product(egrad_tau, A))
+        return self._pattern.project(H) if self.closed else self.project(H, A)
 
     def coordinates(self, N: Tensor, A: Tensor | None = None) -> Tensor:
         """Compute orthonormal coordinates of elements of V, (..., n, n) to (..., dim).

@@ -144,8 +144,8 @@ class Pattern:
         """Compute ``pull`` of the symmetric part of any matrix, (..., n, n)."""
         double = matrix + matrix.mT
         if self.everything:
-            return 0.5 * double
-        return self.pull(0.5 * double) if self.tied else self._weight(matrix) * double
+            return double.mul_(0.5)
+        return self.pull(double.mul_(0.5)) if self.tied else double.mul_(self._weight(matrix))
 
     def coordinates(self, tangent: Tensor) -> Tensor:
         """Read orthonormal coordinates of matrices of V, (..., n, n) to (..., dim)."""
