@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from ._distributed import ProcessGroup, summed
-from ._kronecker import KroneckerFactors, KroneckerRule, kronecker_start, kronecker_update
+from ._kronecker import (
+    KroneckerFactors,
+    KroneckerRule,
+    kronecker_scaled,
+    kronecker_start,
+    kronecker_update,
+)
 from ._layers import Layer
 from ._products import prepared
 from ._state import factor_dtype, read_factors, write_factors
@@ -59,7 +65,7 @@ class Curvature:
         self._prepared = {}
 
     def factors(self, layer: Layer, states: States, rule: KroneckerRule) -> KroneckerFactors:
-        """Give the factors of a layer, made anew where the weight has none or was moved or converted.
+        """Give the factors of a layer, identities before its first refresh, where the weight is.
 
         Args:
             layer: The layer.
@@ -75,9 +81,8 @@ class Curvature:
         if factors is not None and factors.C.dtype == dtype and factors.C.device == device:
             return factors
         if factors is None:
-            factors = kronecker_start(layer.inputs, layer.outputs, rule, dtype, device)
-        else:
-            factors = KroneckerFactors._make(None if x is None else x.to(device, dtype) for x in factors)
+            return kronecker_start(layer.inputs, layer.outputs, rule, dtype, device)
+        factors = KroneckerFactors._make(None if x is None else x.to(device, dtype) for x in factors)
         write_factors(state, layer, factors)
         return factors
 
@@ -104,7 +109,10 @@ class Curvature:
                 # A gradient of a mean over n samples is 1/n of those of the samples.
                 C = C * ((samples if mean else processes) / processes**2)
                 K = K / max(rows, 1)
-                moved[layer] = kronecker_update(layer.inputs, layer.outputs, own[layer], K, C, rule)
+                sides, factors = (layer.inputs, layer.outputs), own[layer]
+                if rule.start == "scaled" and read_factors(states[layer.weight.parameter], layer) is None:
+                    factors, K, C = kronecker_scaled(*sides, factors, K, C, rule)
+                moved[layer] = kronecker_update(*sides, factors, K, C, rule)
         return moved
 
     def _moments(

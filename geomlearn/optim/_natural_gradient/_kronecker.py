@@ -11,6 +11,7 @@ from torch import Tensor
 from lie import StructuredFactor
 
 VARIANTS = ("ikfac", "ingd")
+STARTS = ("scaled", "identity")
 TRUNCATIONS = ("h1", "h2")
 
 
@@ -31,6 +32,8 @@ class KroneckerRule:
             invertible whatever the step.
         step_bound: Largest 2-norm of N, by an upper estimate; None for no bound. Above 2, directions that
             should shrink grow, and with "h1" it must be below 1 or K may become singular.
+        start: "scaled", where the first curvature that is seen says which multiples of the identity the
+            factors start from; or "identity".
 
     Raises:
         ValueError: If a value is out of range.
@@ -46,6 +49,7 @@ class KroneckerRule:
     damping: float = 1e-3
     h: str = "h2"
     step_bound: float | None = 0.5
+    start: str = "scaled"
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -54,6 +58,8 @@ class KroneckerRule:
             )
         if self.h not in TRUNCATIONS:
             raise ValueError(f"h must be one of {', '.join(map(repr, TRUNCATIONS))}, got {self.h!r}.")
+        if self.start not in STARTS:
+            raise ValueError(f"start must be one of {', '.join(map(repr, STARTS))}, got {self.start!r}.")
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate must be above 0 and at most 1, got {self.rate!r}.")
         if not self.damping >= 0:
@@ -146,6 +152,49 @@ def kronecker_start(
     if rule.alpha == 0:
         return KroneckerFactors(K, C, None, None)
     return KroneckerFactors(K, C, torch.zeros_like(K), torch.zeros_like(C))
+
+
+def kronecker_scaled(
+    inputs: StructuredFactor | None,
+    outputs: StructuredFactor,
+    factors: KroneckerFactors,
+    H_K: Tensor,
+    H_C: Tensor,
+    rule: KroneckerRule,
+) -> tuple[KroneckerFactors, Tensor, Tensor]:
+    """Scale factors that are identities so that the update by the curvature that they see has no trace.
+
+    With t the average of a trace over the rows, u = t(U), g = t(G): K K^T = I / (u + damping) and
+    C C^T = I / (g + damping) for "ikfac", I / u and I / (g + damping / u) for "ingd", the same as for "ikfac"
+    where there is one factor.
+
+    Args:
+        inputs: Structure of K; None for a layer with one factor.
+        outputs: Structure of C.
+        factors: Identities.
+        H_K: Pi(U), stored numbers (memory,).
+        H_C: Pi(G), stored numbers (memory,).
+        rule: How factors move.
+
+    Returns:
+        The factors, and H_K and H_C seen through them.
+    """
+    g = _mean_trace(outputs, H_C)
+    if inputs is None:
+        scale = _inverse_root(g + rule.damping)
+        return factors._replace(C=scale * factors.C), H_K, scale.square() * H_C
+    u = _mean_trace(inputs, H_K)
+    if rule.variant == "ikfac":
+        k, c = _inverse_root(u + rule.damping), _inverse_root(g + rule.damping)
+    else:
+        k = _inverse_root(u)
+        c = _inverse_root(g + rule.damping * k.square())
+    return factors._replace(K=k * factors.K, C=c * factors.C), k.square() * H_K, c.square() * H_C
+
+
+def _inverse_root(x: Tensor) -> Tensor:
+    """x^(-1/2), and 1 for 0."""
+    return torch.where(x > 0, x, torch.ones_like(x)).rsqrt()
 
 
 def kronecker_update(

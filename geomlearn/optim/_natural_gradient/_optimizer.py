@@ -66,6 +66,9 @@ class StructuredNaturalGradient(LayeredOptimizer):
         interval: Steps between two refreshes of the factors.
         h: "h2" or "h1", see ``KroneckerRule``.
         step_bound: Largest norm of a step of a factor; None for no bound.
+        start: "scaled", where the first curvature seen says which multiples of the identity the factors start
+            from; or "identity", as published, from which they need about 1 / factor_rate refreshes to reach
+            the scale of the curvature.
         trust: Largest lr^2 d . g, with gradients g and directions d: about twice the divergence of what the
             model predicts after a step from what it predicted before. A longer step is shortened, which
             matters where losses and with them the curvature vanish; None for no bound.
@@ -131,6 +134,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
         interval: int = 10,
         h: str = "h2",
         step_bound: float | None = 0.5,
+        start: str = "scaled",
         trust: float | None = 1e-3,
         approximation: str = "expand",
         batch_dim: int = 0,
@@ -145,7 +149,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
             raise ValueError(f"trust: expected a number > 0 or None, got {trust!r}.")
         require_group(process_group)
         rate = factor_rate(0) if callable(factor_rate) else factor_rate
-        self.rule = KroneckerRule(variant, rate, factor_momentum, damping, h, step_bound)
+        self.rule = KroneckerRule(variant, rate, factor_momentum, damping, h, step_bound, start)
         self.factor_rate, self.trust = factor_rate, trust
         self.interval, self.loss_reduction, self.process_group = (
             interval,

@@ -26,10 +26,12 @@ def batch(seed: int, samples: int = 32, dtype: torch.dtype = torch.float64) -> t
     return x.to(dtype), labels
 
 
+OPTIONS: dict[str, Any] = {"lr": 0.05, "interval": 2, "factor_rate": 0.1, "damping": 1e-2}
+PUBLISHED: dict[str, Any] = {"start": "identity", "trust": None}
+
+
 def optimizer_of(model: nn.Module, **options: Any) -> StructuredNaturalGradient:
-    return StructuredNaturalGradient(
-        model, **{"lr": 0.05, "interval": 2, "factor_rate": 0.1, "damping": 1e-2, "trust": None, **options}
-    )
+    return StructuredNaturalGradient(model, **{**OPTIONS, **PUBLISHED, **options})
 
 
 def step(model: nn.Module, optimizer: StructuredNaturalGradient, number: int, samples: int = 32) -> Tensor:

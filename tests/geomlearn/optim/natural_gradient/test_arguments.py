@@ -39,6 +39,7 @@ def test_bad_arguments_are_refused() -> None:
         (model, {"interval": 0}, ValueError, "interval: expected a whole number >= 1"),
         (model, {"h": "h3"}, ValueError, "h must be one of"),
         (model, {"h": "h1", "step_bound": None}, ValueError, "without a step_bound"),
+        (model, {"start": "zero"}, ValueError, "start must be one of"),
         (model, {"trust": 0.0}, ValueError, "trust: expected a number > 0"),
         (model, {"approximation": "mean"}, ValueError, "approximation"),
         (model, {"loss_reduction": "none"}, ValueError, "loss_reduction"),

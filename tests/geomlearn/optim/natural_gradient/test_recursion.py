@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geomlearn.optim import StructuredNaturalGradient
 
-from ._networks import off
+from ._networks import PUBLISHED, off
 
 LR, DAMPING, RATE, MOMENTUM, DECAY, INTERVAL = 0.02, 1e-2, 0.1, 0.9, 0.1, 3
 
@@ -66,7 +66,7 @@ def test_a_linear_layer_follows_the_recursion(variant: str) -> None:
         interval=INTERVAL,
         h="h1",
         step_bound=0.999,  # which none of these steps comes near
-        trust=None,
+        **PUBLISHED,
     )
     for x, y in data:
         optimizer.zero_grad()
