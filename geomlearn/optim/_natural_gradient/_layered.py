@@ -38,6 +38,7 @@ class LayeredOptimizer(Optimizer):
         rule: The rule by which factors move.
         factor_rate: Its rate, or a function of the number of steps.
         interval: Steps between two refreshes.
+        trust: Largest length of a step.
         steps: Number of steps made.
         skipped: Number of steps not made.
         others: The parameters without curvature.
@@ -46,6 +47,7 @@ class LayeredOptimizer(Optimizer):
     rule: KroneckerRule
     factor_rate: float | Callable[[int], float]
     interval: int
+    trust: float | None
     steps: int
     skipped: int
     others: list[Uncurved]
@@ -57,6 +59,7 @@ class LayeredOptimizer(Optimizer):
         "rule",
         "factor_rate",
         "interval",
+        "trust",
         "steps",
         "skipped",
         "others",
@@ -150,6 +153,7 @@ class LayeredOptimizer(Optimizer):
             "steps": self.steps,
             "skipped": self.skipped,
             "interval": self.interval,
+            "trust": self.trust,
             "rule": dataclasses.asdict(self.rule),
             "structures": structures_of(self._curvature.layers),
         }
@@ -183,6 +187,7 @@ class LayeredOptimizer(Optimizer):
                     self.state[p][key] = saved[key].detach().to(p.device, factor_dtype(layer), copy=True)
         self.steps, self.skipped = int(own.get("steps", 0)), int(own.get("skipped", 0))
         self.interval = int(own.get("interval", self.interval))
+        self.trust = own.get("trust", self.trust)
         if "rule" in own:
             self.rule = KroneckerRule(**own["rule"])
             if not callable(self.factor_rate):

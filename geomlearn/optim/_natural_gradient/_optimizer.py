@@ -116,7 +116,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
 
     _step_supports_amp_scaling = True
     _watching = _told = _unscaled = False
-    _copied = (*LayeredOptimizer._copied, "trust", "loss_reduction", "process_group", "_reading", "_averaged")
+    _copied = (*LayeredOptimizer._copied, "loss_reduction", "process_group", "_reading", "_averaged")
 
     def __init__(
         self,
@@ -347,13 +347,13 @@ class StructuredNaturalGradient(LayeredOptimizer):
                 "`with optimizer.curvature(scaler):`."
             )
         unseen = [x for x in self._curvature.layers if x.weight.parameter in gradients and x not in moved]
-        if not unseen:
-            return
+        if not unseen or not any(bool(gradients[x.weight.parameter].any()) for x in unseen):
+            return  # zeros, by which tools start the states of optimizers, need no curvature
         if not moved:
             raise RuntimeError(
                 f"step {self.steps} is to refresh the curvature, but no backward pass went through a layer "
                 "in its scope: write `with optimizer.curvature(): loss(model(x), y).backward()` around both "
-                "passes, or give step a closure."
+                "passes, or give step a closure. Calls in transforms of torch.func are not seen."
             )
         if not self._told:
             self._told = True

@@ -14,13 +14,14 @@ from ._networks import batch, factors, off, optimizer_of, perceptron, train, wei
 
 @pytest.mark.parametrize("variant", ["ikfac", "ingd"])
 @pytest.mark.parametrize("parts", [[8, 8, 8, 8], [3, 20, 9]], ids=["equal", "unequal"])
-def test_micro_batches_are_one_batch(variant: str, parts: list[int]) -> None:
+@pytest.mark.parametrize("options", [{}, {"start": "scaled", "trust": 1e-3}], ids=["published", "default"])
+def test_micro_batches_are_one_batch(variant: str, parts: list[int], options: dict[str, Any]) -> None:
     """Ten steps of 32 samples, whole or in micro-batches whose losses have their share."""
     whole = perceptron()
-    optimizer = optimizer_of(whole, variant=variant)
+    optimizer = optimizer_of(whole, variant=variant, **options)
     train(whole, optimizer, range(10))
     model = perceptron()
-    other = optimizer_of(model, variant=variant)
+    other = optimizer_of(model, variant=variant, **options)
     for number in range(10):
         x, labels = batch(number)
         other.zero_grad()

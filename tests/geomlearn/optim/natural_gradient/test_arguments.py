@@ -30,6 +30,12 @@ def test_bad_arguments_are_refused() -> None:
             ValueError,
             "has a name like .conv",
         ),
+        (
+            nn.GRU(3, 2),
+            {"structure": {"": "dense"}},
+            ValueError,
+            "no layer with curvature has a name like ''",
+        ),
         (model, {"variant": "kfac"}, ValueError, "variant must be one of"),
         (model, {"lr": -1.0}, ValueError, "lr: expected a number >= 0, got -1.0"),
         (model, {"momentum": 1.0}, ValueError, "momentum: expected a number < 1"),

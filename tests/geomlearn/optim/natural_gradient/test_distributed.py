@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ._networks import batch, factors, off, optimizer_of, perceptron, weights
 
 STEPS = 6
-WAYS = ("wrapped", "wrapped later", "bare", "accumulated", "checked")
+WAYS = ("defaults", "wrapped", "wrapped later", "bare", "accumulated", "checked")
 CASES = [(way, variant) for way in WAYS for variant in ("ikfac", "ingd")]
 
 
@@ -25,7 +25,8 @@ def train(way: str, variant: str, rank: int, processes: int) -> dict[str, Any]:
     """Train on every ``processes``-th sample from ``rank`` on."""
     model: nn.Module = perceptron()
     given = DistributedDataParallel(model) if way == "wrapped" and processes > 1 else model
-    optimizer = optimizer_of(given, variant=variant, interval=2)
+    defaults = {"start": "scaled", "trust": 1e-3} if way == "defaults" else {}
+    optimizer = optimizer_of(given, variant=variant, interval=2, **defaults)
     if way == "wrapped later" and processes > 1:
         given = DistributedDataParallel(model)
     for number in range(STEPS):

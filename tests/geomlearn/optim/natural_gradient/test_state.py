@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 from torch.optim.swa_utils import AveragedModel
 
 from geomlearn.optim import StructuredNaturalGradient
@@ -117,6 +118,20 @@ def test_tools_that_know_only_states_and_groups_lose_nothing_but_the_phase() -> 
     twin = optimizer_of(model)
     twin.load_state_dict(state)
     assert torch.equal(factors(twin), factors(optimizer))
+
+
+def test_torch_distributed_checkpoints_take_and_give_the_state() -> None:
+    """By names of parameters, into an optimizer that torch starts with a step of zeros."""
+    model, other = perceptron(), perceptron()
+    optimizer, twin = optimizer_of(model), optimizer_of(other)
+    train(model, optimizer, range(4))
+    state = get_optimizer_state_dict(model, optimizer)
+    assert set(state["state"]) == {name for name, _ in model.named_parameters()}
+    other.load_state_dict(model.state_dict())
+    set_optimizer_state_dict(other, twin, state)
+    for pair in ((model, optimizer), (other, twin)):
+        train(*pair, range(4, 7))
+    assert torch.equal(weights(model), weights(other))
 
 
 def changed(state: Any, what: str) -> Any:
