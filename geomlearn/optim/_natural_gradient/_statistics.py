@@ -7,9 +7,13 @@ from torch import Tensor
 
 from lie import StructuredFactor
 
+_DENSE = ("full", "lower", "upper")
+
 
 def pulled_gram(structure: StructuredFactor | None, stored: Tensor, rows: Tensor) -> Tensor:
-    """Compute Pi(A^T (sum of r r^T) A) over rows r, without the sum.
+    """Compute Pi(A^T (sum of r r^T) A) over rows r.
+
+    The sum is made where A is dense and there are more rows than twice its size, which is then cheaper.
 
     Args:
         structure: Structure of the factor A; None for the factor that a layer does not have.
@@ -25,6 +29,9 @@ def pulled_gram(structure: StructuredFactor | None, stored: Tensor, rows: Tensor
     if rows.ndim == 1:
         return stored.square() * rows
     packed = structure.packed
+    if structure.kind in _DENSE and rows.shape[0] > 2 * rows.shape[1]:
+        half = packed.multiply(stored, rows.mT @ rows, transpose=True)
+        return structure.pack(structure.project(packed.multiply(stored, half.mT, transpose=True)))
     return packed.gram(packed.multiply(stored, rows.mT, transpose=True))
 
 

@@ -121,6 +121,14 @@ def test_a_layer_with_one_factor_follows_the_damped_inverse(variant: str) -> Non
     )
 
 
+@structures
+def test_many_rows_are_summed_like_few(name: str) -> None:
+    structure = make_structure(name, 6)
+    stored, rows = structure.pack(structure.nearest(normal(6, 6, seed=1))), normal(50, 6)
+    parts = sum(pulled_gram(structure, stored, part) for part in rows.split(7))
+    torch.testing.assert_close(pulled_gram(structure, stored, rows), parts, rtol=0, atol=1e-11)
+
+
 def test_the_diagonal_of_the_moment_is_as_good_as_its_rows() -> None:
     structure = make_structure("diagonal", 5)
     stored, rows = normal(5, seed=1), torch.eye(5, dtype=torch.float64)[[0, 3, 3, 4]]
