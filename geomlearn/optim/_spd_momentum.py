@@ -75,8 +75,8 @@ class SPDMomentum(TangentOptimizer):
         differentiable: Whether the step is recorded by autograd, for parameters that are on no manifold.
 
     Raises:
-        ValueError: If an option is out of range, h1 has no step bound below 1, a parameter is on another
-            manifold, or differentiable is set for a ``ManifoldParameter``.
+        ValueError: If an option is out of range, h1 has no step bound below 1 (Cayley's h: below 2), a
+            parameter is on another manifold, or differentiable is set for a ``ManifoldParameter``.
 
     References:
         W. Lin, V. Duruisseaux, M. Leok, F. Nielsen, M. E. Khan, M. Schmidt: Simplifying momentum-based

@@ -18,6 +18,7 @@ Gradient: TypeAlias = Literal["matrix", "inverse", "frame"]
 RESTARTS = ("gradient", "function")
 GRADIENTS = ("matrix", "inverse", "frame")
 APPROXIMATIONS = ("h1", "h2", "exp", "cayley")
+LIMITS = {"h1": 1, "cayley": 2}  # h(N) is singular for an eigenvalue of N that is minus this
 STEP_BOUND = 0.5
 
 
@@ -50,8 +51,8 @@ class SPDRule:
 
     Raises:
         TypeError: If the manifold is none of SPD matrices.
-        ValueError: If an option is out of range, or h1 has no step bound below 1, with which it could make a
-            singular matrix.
+        ValueError: If an option is out of range, or h1 has no step bound below 1 (Cayley's h: below 2),
+            without which it could make a singular matrix.
 
     References:
         W. Lin, V. Duruisseaux, M. Leok, F. Nielsen, M. E. Khan, M. Schmidt: Simplifying momentum-based
@@ -165,8 +166,7 @@ def require_step(h: str | None, step_bound: float | None) -> None:
         raise ValueError(f"h: expected one of {', '.join(map(repr, APPROXIMATIONS))} or None, got {h!r}")
     if step_bound is not None and not step_bound > 0:
         raise ValueError(f"step_bound: expected a number > 0, or None, got {step_bound!r}")
-    if h == "h1":
-        _require_below_one(step_bound)
+    _require_limit(h, step_bound)
 
 
 def require_restart(restart: object) -> None:
@@ -192,17 +192,17 @@ def require_safe(factor: StructuredFactor, used: str | None, h: str | None, step
         step_bound: The bound of steps.
 
     Raises:
-        ValueError: If the structure is no group and h is given, or h1 has no bound below 1.
+        ValueError: If the structure is no group and h is given, or h may be singular within the bound.
     """
     if h is not None and not factor.closed:
         raise ValueError(f"h: expected None, got {h!r}: {factor.not_closed}")
-    if used == "h1":
-        _require_below_one(step_bound)
+    _require_limit(used, step_bound)
 
 
-def _require_below_one(step_bound: float | None) -> None:
-    if step_bound is None or not step_bound < 1:
+def _require_limit(h: str | None, step_bound: float | None) -> None:
+    limit = LIMITS.get(h or "")
+    if limit is not None and (step_bound is None or not step_bound < limit):
         raise ValueError(
-            f"step_bound: expected a number < 1 with h='h1', got {step_bound!r}: I + N is singular for an"
-            " eigenvalue -1 of N; take h='h2', which never is, or a bound"
+            f"step_bound: expected a number < {limit} with h={h!r}, got {step_bound!r}: h(N) is singular for"
+            f" an eigenvalue -{limit} of N; take h='h2', which never is, or a bound"
         )

@@ -1,4 +1,4 @@
-"""The optimizer among torch's: checkpoints, copies, options, scalers, graphs, written parameters, bad input."""
+"""The optimizer among torch's: checkpoints, copies, options, scalers, graphs, bad input."""
 
 from __future__ import annotations
 

@@ -238,6 +238,7 @@ def test_the_approximation_of_a_manifold_is_taken_unless_another_is_asked_for() 
         ({"step_bound": 0.0}, "step_bound: expected a number > 0, or None, got 0.0"),
         ({"h": "h1", "step_bound": None}, "step_bound: expected a number < 1 with h='h1', got None.*h2"),
         ({"h": "h1", "step_bound": 1.0}, "step_bound: expected a number < 1 with h='h1', got 1.0"),
+        ({"h": "cayley", "step_bound": 2.0}, "step_bound: expected a number < 2 with h='cayley', got 2.0"),
         ({"restart": "often"}, "restart: expected 'gradient', 'function', True, False or None, got 'often'"),
     ],
 )
