@@ -66,7 +66,7 @@ def structures_of(layers: Iterable[Layer]) -> dict[str, str]:
 
 
 def refuse_other_layers(ours: Mapping[str, str], saved: Mapping[str, str]) -> None:
-    """Refuse a state of other layers or other structures.
+    """Refuse a state of other structures, layer for layer; names may differ, as in a model that was wrapped.
 
     Args:
         ours: What ``structures_of`` says of the layers that are to take it.
@@ -75,12 +75,16 @@ def refuse_other_layers(ours: Mapping[str, str], saved: Mapping[str, str]) -> No
     Raises:
         ValueError: If they differ.
     """
-    for name in [*ours, *saved]:
-        if ours.get(name) != saved.get(name):
+    if len(ours) != len(saved):
+        raise ValueError(
+            f"state_dict: it is of {len(saved)} layers with curvature, the optimizer has {len(ours)}; make "
+            "the optimizer with the model of the state."
+        )
+    for (name, own), (other, theirs) in zip(ours.items(), saved.items(), strict=True):
+        if own != theirs:
             raise ValueError(
-                f"state_dict: layer {name!r} has the factors {saved.get(name, 'none')} there and "
-                f"{ours.get(name, 'none')} here; make the optimizer with the structure and the model of "
-                "the state."
+                f"state_dict: layer {other!r} has the factors {theirs} there, and {name!r} {own} here; make "
+                "the optimizer with the structure and the model of the state."
             )
 
 

@@ -172,12 +172,28 @@ def test_a_state_of_something_else_is_refused_and_changes_nothing(
     assert twin.steps == 0
 
 
+def test_a_state_loads_into_a_model_that_was_wrapped() -> None:
+    model, inner = perceptron(), perceptron()
+    optimizer = optimizer_of(model)
+    train(model, optimizer, range(3))
+    inner.load_state_dict(model.state_dict())
+    other = nn.Sequential(inner)
+    twin = optimizer_of(other)
+    twin.load_state_dict(optimizer.state_dict())
+    train(model, optimizer, range(3, 6))
+    train(other, twin, range(3, 6))
+    assert torch.equal(weights(model), weights(other))
+
+
 def test_a_state_of_another_model_is_refused() -> None:
     torch.manual_seed(0)
     model, wider = perceptron(), nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
     optimizer = optimizer_of(model)
     train(model, optimizer, range(2))
-    with pytest.raises(ValueError, match=r"layer '0' has the factors full\(6\) x full\(7\) there and"):
+    with pytest.raises(
+        ValueError,
+        match=r"layer '0' has the factors full\(6\) x full\(7\) there, and '0' full\(6\) x full\(8\)",
+    ):
         optimizer_of(wider).load_state_dict(optimizer.state_dict())
     with pytest.raises(ValueError, match="its groups, by method and number of parameters"):
         optimizer_of(Mixed()).load_state_dict(optimizer.state_dict())
