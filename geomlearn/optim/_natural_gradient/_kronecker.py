@@ -46,7 +46,7 @@ class KroneckerRule:
     variant: str = "ikfac"
     rate: float = 0.05
     momentum: float | None = None
-    damping: float = 1e-3
+    damping: float = 1e-2
     h: str = "h2"
     step_bound: float | None = 0.5
     start: str = "scaled"

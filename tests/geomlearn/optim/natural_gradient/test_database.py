@@ -27,7 +27,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"weight_decay": 0.1},
     {"foreach": False},
     {"foreach": True},
-    {"weight_decay": 0.1, "maximize": True},
+    {"weight_decay": 0.01, "maximize": True},
     {"momentum": 0.0, "variant": "ingd"},
     {"structure": "hierarchical", "interval": 1},
     {"h": "h1", "step_bound": 0.3, "variant": "ingd", "factor_momentum": 0.8},
