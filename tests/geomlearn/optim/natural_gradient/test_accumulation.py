@@ -129,3 +129,44 @@ def test_the_number_of_samples_can_be_said() -> None:
         optimizer.step()
         found.append(factors(optimizer))
     assert off(*found) < 1e-14
+
+
+class Words(nn.Module):
+    """Words, some of them padding, through attention, norms and a convolution over the positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words = nn.Embedding(7, 4, padding_idx=0)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.norm = nn.LayerNorm(4)
+        self.convolution = nn.Conv1d(4, 6, 3, padding=1, groups=2)
+        self.groups = nn.GroupNorm(3, 6)
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, words: Tensor) -> Tensor:
+        x = self.words(words)
+        x = self.norm(x + self.attention(x, x, x, need_weights=False)[0])
+        return self.last(torch.tanh(self.groups(self.convolution(x.mT))).mean(-1))
+
+
+@pytest.mark.parametrize("variant", ["ikfac", "ingd"])
+@pytest.mark.parametrize("approximation", ["expand", "reduce"])
+def test_micro_batches_are_one_batch_for_every_kind_of_layer(variant: str, approximation: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(0, 7, (32, 5), generator=generator)
+    labels = torch.randint(0, 3, (32,), generator=generator)
+    found = []
+    for size in (32, 8):
+        model = Words().double()
+        optimizer = optimizer_of(model, variant=variant, approximation=approximation, lr=0.02)
+        assert len(optimizer.layers) == 9
+        for _ in range(6):
+            optimizer.zero_grad()
+            with optimizer.curvature():
+                for some, theirs in zip(words.split(size), labels.split(size)):
+                    (F.cross_entropy(model(some), theirs) * size / 32).backward()
+            optimizer.step()
+        found.append((weights(model), factors(optimizer)))
+    assert off(found[1][0], found[0][0]) < 1e-11
+    assert off(found[1][1], found[0][1]) < 1e-11
