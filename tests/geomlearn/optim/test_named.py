@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 import lie
-from geomlearn.optim import BrAVO, BregmanSLC, ManifoldParameter, RiemannianAdam, RiemannianSGD
+from geomlearn.optim import (
+    BrAVO,
+    BregmanSLC,
+    ManifoldParameter,
+    RiemannianAdam,
+    RiemannianSGD,
+    SPDMomentum,
+)
 from geomlearn.training import fit, make_optimizer
 from tests.geomlearn.training._double import Leapfrog, data
 
@@ -19,6 +26,7 @@ NAMES: dict[str, tuple[type, dict[str, Any]]] = {
     "bravo": (BrAVO, {"lr": 30.0, "batch_size": 8}),
     "riemannian-adam": (RiemannianAdam, {"lr": 0.3, "batch_size": 8}),
     "riemannian-sgd": (RiemannianSGD, {"lr": 1.0, "batch_size": 8}),
+    "spd-momentum": (SPDMomentum, {"lr": 1.0, "batch_size": 8}),
 }
 
 
@@ -33,13 +41,22 @@ class Turn(nn.Module):
         return x @ self.rotation.mT
 
 
+class Stretch(nn.Module):
+    """An SPD matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = ManifoldParameter(lie.SPD(3, structure="lower"), torch.eye(3))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_names_make_their_optimizers(name: str) -> None:
     kind, _ = NAMES[name]
-    optimizer = make_optimizer(name, Turn(), weight_decay=0.25)
+    model = Stretch() if kind is SPDMomentum else Turn()
+    optimizer = make_optimizer(name, model, weight_decay=0.25)
     assert type(optimizer) is kind
     assert optimizer.param_groups[0]["weight_decay"] == 0.25
-    assert make_optimizer(name, Turn(), lr=0.5).param_groups[0]["lr"] == 0.5
+    assert make_optimizer(name, model, lr=0.5).param_groups[0]["lr"] == 0.5
 
 
 @pytest.mark.parametrize("name", NAMES)
