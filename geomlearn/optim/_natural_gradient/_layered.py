@@ -217,7 +217,11 @@ class LayeredOptimizer(Optimizer):
         held = {p for group in self.param_groups for p in group["params"]}
         layers, curved = self._curvature.layers, self._curved()
         rule = ", ".join(f"{key}={value!r}" for key, value in dataclasses.asdict(self.rule).items())
-        lines = [f"{type(self).__name__} (", f"  {rule}, interval={self.interval}", "  natural gradient:"]
+        lines = [
+            f"{type(self).__name__} (",
+            f"  {rule}, interval={self.interval}, trust={self.trust}",
+            "  natural gradient:",
+        ]
         for layer, structure in zip(layers, structures_of(layers).values(), strict=True):
             if layer.weight.parameter in held:
                 lines.append(f"    {layer.name or '(model)'}: {layer.kind}, {structure}")
