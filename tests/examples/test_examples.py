@@ -15,9 +15,9 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="needs the source tree")
 
 
-@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("[!_]*.py")), ids=lambda path: path.stem)
 def test_example_runs_and_draws(script: Path, tmp_path: Path) -> None:
-    for needed in ("matplotlib", "mujoco"):
+    for needed in ("matplotlib", "mujoco", "sklearn"):
         pytest.importorskip(needed)
     from matplotlib.image import imread
 
