@@ -63,6 +63,21 @@ def summed(tensors: list[Tensor], group: ProcessGroup) -> list[Tensor]:
     return sums
 
 
+def any_nonzero(flag: Tensor, group: ProcessGroup, processes: int) -> bool:
+    """Whether a number is not zero in one of the processes.
+
+    Args:
+        flag: A number, at least zero.
+        group: The group.
+        processes: Number of processes.
+
+    Returns:
+        The same in each process.
+    """
+    total = flag if processes == 1 else summed([flag], group)[0]
+    return bool(total.item())
+
+
 def averaged(
     parameters: list[Tensor], gradients: Mapping[Tensor, Tensor], group: ProcessGroup, processes: int
 ) -> dict[Tensor, Tensor]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ._curvature import Curvature
-from ._distributed import ProcessGroup, active_group, averaged, require_group
+from ._distributed import ProcessGroup, active_group, any_nonzero, averaged, require_group
 from ._groups import NATURAL, all_finite, gradients_of
 from ._kronecker import KroneckerFactors, KroneckerRule
 from ._layered import LayeredOptimizer
@@ -191,7 +191,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
         Returns:
             The context manager.
         """
-        if self._watching or not self._due:
+        if self._watching or not self._due or not self._curvature.layers:
             return nullcontext()
         scale = 1.0 if scaler is None else float(scaler.get_scale())
         self._unscaled = self._unscaled or scaler is None
@@ -284,11 +284,11 @@ class StructuredNaturalGradient(LayeredOptimizer):
         if not gradients:
             self._forget()
             return
+        group, processes = active_group(self.process_group)
         found_inf = self.__dict__.get("found_inf")
-        if found_inf is not None and bool(found_inf.item()):
+        if found_inf is not None and any_nonzero(found_inf, group, processes):
             self._skip("a gradient", quiet=True)
             return
-        group, processes = active_group(self.process_group)
         rule, states, curvature = self.rule, self.state, self._curvature
         moved: dict[Layer, KroneckerFactors] = {}
         if self._due and curvature.layers:
