@@ -101,7 +101,9 @@ class Curvature:
         Returns:
             The new factors.
         """
-        own = {layer: self.factors(layer, states, rule) for layer in self.layers}
+        shared = processes > 1
+        seen = [layer for layer in self.layers if shared or self.sums[layer].K is not None]
+        own = {layer: self.factors(layer, states, rule) for layer in seen}
         moments = self._moments(own, group, processes)
         moved = {}
         for layer, (K, C, rows, samples) in moments.items():

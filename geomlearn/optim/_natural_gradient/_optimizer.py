@@ -218,9 +218,9 @@ class StructuredNaturalGradient(LayeredOptimizer):
     @contextmanager
     def _scope(self, reading: Reading) -> Iterator[None]:
         states, rule, curvature = self.state, self.rule, self._curvature
-        watch = Watch(
-            curvature.layers, curvature.sums, lambda layer: curvature.factors(layer, states, rule), reading
-        )
+        held = {p for options in self.param_groups for p in options["params"]}
+        layers = [layer for layer in curvature.layers if layer.weight.parameter in held]
+        watch = Watch(layers, curvature.sums, lambda layer: curvature.factors(layer, states, rule), reading)
         self._watching = True
         try:
             with _uncompiled(), watch:
@@ -362,7 +362,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
                 "are gradients: their weights were not used by torch.nn.functional in the scope of "
                 "curvature(). They are stepped with the factors that they have.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _skip(self, what: str, quiet: bool = False) -> None:
@@ -374,7 +374,7 @@ class StructuredNaturalGradient(LayeredOptimizer):
                 f"{what} is infinite or NaN at step {self.steps}: the step was not made, parameters and "
                 "state are as they were; `skipped` counts such steps.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
 

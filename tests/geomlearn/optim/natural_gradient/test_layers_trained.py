@@ -205,6 +205,18 @@ def test_groups_may_part_weights_from_biases() -> None:
     assert optimizer.param_groups[1]["param_names"] == ["0.bias", "2.bias"]
 
 
+def test_a_part_of_a_model_may_be_trained() -> None:
+    """As a head on features: the other layers are neither watched nor stepped."""
+    model, other = perceptron(), perceptron()
+    other[0].requires_grad_(False)
+    optimizer = optimizer_of(model, params=model[2].parameters())
+    train(model, optimizer, range(4))
+    train(other, optimizer_of(other), range(4))
+    assert torch.equal(weights(model), weights(other))
+    assert set(optimizer.state) == set(model[2].parameters())
+    assert "0: linear" not in repr(optimizer)
+
+
 def test_groups_with_equal_options_are_one_group() -> None:
     model, other = perceptron(), perceptron()
     split = [{"params": [p]} for p in model.parameters()]
