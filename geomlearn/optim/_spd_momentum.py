@@ -210,7 +210,10 @@ class SPDMomentum(TangentOptimizer):
             drop: Flag | None = None
             if z is not None and group["restart"]:
                 drop = uphill(frame.factor, slope, z) if value is None else value > group["value"]
-                z = torch.where(_over_matrices(drop), 0, z)
+                if quick and z.ndim == 2:
+                    z = None if drop else z
+                else:
+                    z = torch.where(_over_matrices(drop), 0, z)
             w = slope.mul_(lr)
             if z is not None and group["momentum"]:
                 w.add_(z, alpha=group["momentum"])
