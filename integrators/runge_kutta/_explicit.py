@@ -22,6 +22,8 @@ RUNGE_KUTTA_4 = Tableau(
     (1 / 6, 1 / 3, 1 / 3, 1 / 6),
     _HNW,
 )
+_LONGEST_REPEATED = 120
+"""Lines of a field up to which the code of every stage holds it, which costs time to compile."""
 
 
 class ExplicitCarry(NamedTuple):
@@ -103,13 +105,16 @@ class ExplicitRungeKutta(AnySystemMethod):
         stage = b.rows(n)
         slopes = [b.rows(n) for _ in range(s)]
         weights = torch.tensor([*self.tableau.a, self.tableau.b], dtype=torch.float64)
+        loop = self._field_length(code) > _LONGEST_REPEATED
         place = b.parameter(self.h * weights)
 
         def total(i: int, c: int) -> str:
             used = [j for j in range(s) if float(weights[i, j]) != 0.0]
             return " + ".join(f"{b.number(place + i * s + j)} * @{slopes[j][c]}" for j in used)
 
-        for i in range(s):
+        if loop:
+            self._emit_loop(code, stage, slopes, place)
+        for i in range(0 if loop else s):
             used = x
             if bool((weights[i] != 0).any()):
                 used = stage
@@ -118,6 +123,28 @@ class ExplicitRungeKutta(AnySystemMethod):
             self.system.emit_field(b, code.offset, used, code.control, targets)
         sums = [t.format(f"({total(s, c)})") for c, t in enumerate(increments(x, code.carried))]
         b.lanes(*sums, join=True)
+
+    def _field_length(self, code: StepCode) -> int:
+        """Lines of the field of the system."""
+        trial = KernelBuilder()
+        trial.section("step")
+        x, targets = trial.rows(len(code.state)), ["@0 = {}"] * len(code.state)
+        self.system.emit_field(trial, code.offset, x, code.control, targets)
+        return trial.function("step", "A, P").count("\n")
+
+    def _emit_loop(self, code: StepCode, stage: Rows, slopes: list[Rows], place: int) -> None:
+        """Write the stages as a loop, so that the field is there once."""
+        b, x, n = code.builder, code.state, len(code.state)
+        slope = f"A[({slopes[0][0]} + {{}} * {n} + {{}}) * L + l]"
+        with b.loop(f"for turn in range({len(slopes)}):"):
+            b.lanes(*[f"@{stage[c]} = @{x[c]}" for c in range(n)])
+            with b.loop("for past in range(turn):"):
+                b.line(f"weight = P[{place} + turn * {len(slopes)} + past]")
+                b.lanes(
+                    *[f"@{stage[c]} = @{stage[c]} + weight * {slope.format('past', c)}" for c in range(n)]
+                )
+            targets = [slope.format("turn", c) + " = {}" for c in range(n)]
+            self.system.emit_field(b, code.offset, stage, code.control, targets)
 
 
 class RungeKutta4(ExplicitRungeKutta):

@@ -17,9 +17,11 @@ from integrators import (
     StepError,
     Tableau,
     Tao,
+    VectorField,
     reference_solution,
     rollout,
 )
+from integrators.runge_kutta import _explicit
 from tests.integrators.kernels._interpreted import run_program
 
 from ._systems import DRIVEN, DRIVEN_START, HENON, MIXED, MIXED_START, STEERED, STEERED_START
@@ -41,9 +43,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", list(CASES))
-def test_every_line_of_the_kernels_agrees_with_torch(name: str) -> None:
-    flow, x = CASES[name]
+@pytest.mark.parametrize("name", [*CASES, "runge-kutta, long field", "heun, long field"])
+def test_every_line_of_the_kernels_agrees_with_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, x = CASES[name.split(",")[0]]
+    if "," in name:
+        monkeypatch.setattr(_explicit, "_LONGEST_REPEATED", 0)
     count = flow.control_size
     controls = 0.3 * torch.randn(
         STEPS if count else 0,
@@ -59,6 +63,20 @@ def test_every_line_of_the_kernels_agrees_with_torch(name: str) -> None:
     torch.testing.assert_close(states, run.states[1:], rtol=0, atol=1e-12)
     if "energy" in observed:
         torch.testing.assert_close(observations[..., 0], flow.energy(run.states[1:]), rtol=1e-12, atol=1e-12)
+
+
+def test_a_long_field_is_written_once_for_all_stages() -> None:
+    names = [f"x{k}" for k in range(70)]
+    long = VectorField({name: f"-{name}**3 + {names[k - 1]}" for k, name in enumerate(names)})
+    x = torch.linspace(-1, 1, 140, dtype=torch.float64).reshape(2, 70)
+    texts = []
+    for flow in (RungeKutta4(long, 0.1), ExplicitRungeKutta(long, 0.1, HEUN)):
+        program = flow.kernel_program([])
+        texts.append(program.builder.function("step", "A, P"))
+        states = run_program(program, x, 3, torch.zeros(0, 2, 1, dtype=torch.float64))[0]
+        expected = rollout(flow, x, 3, 1, backend="torch").states[1:]
+        torch.testing.assert_close(states, expected, rtol=0, atol=1e-14)
+    assert texts[0].count("\n") < 1.1 * texts[1].count("\n")
 
 
 def test_compiled_kernels_agree_with_torch_and_lanes_do_not_see_each_other() -> None:
