@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from ._layers import Layer
 from ._rows import APPROXIMATIONS
 from ._spectrum import LayerSpectrum, layer_spectrum
 from ._structures import StructureChoice
-from ._updates import FALLBACK, shorten, step_adamw, step_natural
+from ._updates import FALLBACK, squared_length, step_adamw, step_natural
 from ._watch import Reading, Watch
 
 
@@ -302,12 +303,9 @@ class StructuredNaturalGradient(LayeredOptimizer):
             parameters = [p for options in self.param_groups for p in options["params"]]
             gradients = averaged(parameters, gradients, group, processes)
         directions = curvature.directions(gradients, states, rule, moved)
-        factors = [x for pair in moved.values() for x in pair if x is not None]
-        if not all_finite([*gradients.values(), *directions.values(), *factors]):
+        if not self._trusted(gradients, directions, moved):
             self._skip("a gradient or the curvature")
             return
-        if self.trust is not None:
-            shorten(self._moves(gradients, directions), self.trust)
         curvature.commit(states, moved)
         self._forget()
         for options in self.param_groups:
@@ -318,16 +316,28 @@ class StructuredNaturalGradient(LayeredOptimizer):
                 update(options, parameters, along, [states[p] for p in parameters])
         self.steps += 1
 
-    def _moves(
-        self, gradients: Mapping[Tensor, Tensor], directions: Mapping[Tensor, Tensor]
-    ) -> list[tuple[float, Tensor, Tensor]]:
-        """Learning rates, gradients and directions of the parameters with curvature."""
-        return [
-            (float(options["lr"]), gradients[p], directions[p])
-            for options in self.param_groups
-            for p in options["params"]
-            if p in directions
-        ]
+    def _trusted(
+        self,
+        gradients: Mapping[Tensor, Tensor],
+        directions: Mapping[Tensor, Tensor],
+        moved: Mapping[Layer, KroneckerFactors],
+    ) -> bool:
+        """Shorten directions by one factor to what is trusted; False if anything is infinite or NaN."""
+        checked = [x for factors in moved.values() for x in factors if x is not None]
+        length = math.inf
+        if self.trust is not None:
+            rates = {p: float(group["lr"]) for group in self.param_groups for p in group["params"]}
+            length = squared_length([(rates[p], gradients[p], d) for p, d in directions.items()])
+        if math.isfinite(length):  # and so is every entry that it is of
+            checked += [g for p, g in gradients.items() if p not in directions]
+        else:
+            checked += [*gradients.values(), *directions.values()]
+        if not all_finite(checked):
+            return False
+        if self.trust is not None and not length <= self.trust:
+            factor = (self.trust / length) ** 0.5 if math.isfinite(length) else 0.0
+            torch._foreach_mul_(list(directions.values()), factor)
+        return True
 
     def _gradients(self) -> dict[Tensor, Tensor]:
         """The gradients, without the scale of the loss."""

@@ -20,9 +20,11 @@ FACTORS = ("K", "C", "m_K", "m_C")
 
 def factor_keys(layer: Layer) -> tuple[str, str, str, str]:
     """Name the entries of the state of a weight that are the factors of a layer."""
-    rows = layer.weight.rows
-    suffix = "" if rows is None else f"[{rows[0]}:{rows[1]}]"
-    return tuple(f"{key}{suffix}" for key in FACTORS)  # type: ignore[return-value]
+    if layer.weight.rows is None:
+        return FACTORS
+    suffix = "[{}:{}]".format(*layer.weight.rows)
+    K, C, m_K, m_C = (key + suffix for key in FACTORS)
+    return K, C, m_K, m_C
 
 
 def read_factors(state: Mapping[str, Any], layer: Layer) -> KroneckerFactors | None:

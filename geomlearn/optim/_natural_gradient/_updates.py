@@ -29,29 +29,29 @@ def check_fallback(options: dict[str, Any]) -> None:
     require(options, "betas", good, "two numbers >= 0 and < 1")
 
 
-def shorten(moves: list[tuple[float, Tensor, Tensor]], trust: float) -> None:
-    """Shorten all directions, in place and by one factor, so that the step along them can be trusted.
+def squared_length(moves: list[tuple[float, Tensor, Tensor]]) -> float:
+    """Measure a step in the metric that the preconditioners invert.
 
-    A step of lr along d = P g has the squared length lr^2 d . g in the metric that P inverts: for likelihoods
-    about twice the divergence of what the model predicts after it from what it predicted before (J. Ba, R.
-    Grosse, J. Martens: Distributed second-order optimization using Kronecker-factored approximations, ICLR
-    2017, section 5).
+    A step of lr along d = P g has the squared length lr^2 d . g: for likelihoods about twice the divergence
+    of what the model predicts after it from what it predicted before (J. Ba, R. Grosse, J. Martens:
+    Distributed second-order optimization using Kronecker-factored approximations, ICLR 2017, section 5).
 
     Args:
         moves: Learning rate, gradient and direction of each parameter.
-        trust: Largest squared length of all of them together.
+
+    Returns:
+        The squared length of all of them together; infinite or NaN if an entry is.
     """
-    if not moves:
-        return
-    device = moves[0][2].device
-    products = []
-    for lr, gradient, direction in moves:
-        wide = torch.promote_types(direction.dtype, torch.float32)
-        product = torch.dot(gradient.reshape(-1).to(wide), direction.reshape(-1).to(wide))
-        products.append((lr * lr * product).to(device))
-    length = float(torch.stack(products).sum())
-    if length > trust:
-        torch._foreach_mul_([direction for _, _, direction in moves], (trust / length) ** 0.5)
+    dots = [torch.dot(_wide(g), _wide(d)) for _, g, d in moves]
+    one_place = all(dot.device == dots[0].device and dot.dtype == dots[0].dtype for dot in dots)
+    values = torch.stack(dots).tolist() if dots and one_place else [dot.item() for dot in dots]
+    return sum(lr * lr * value for (lr, _, _), value in zip(moves, values, strict=True))
+
+
+def _wide(x: Tensor) -> Tensor:
+    """All entries in a row, in float32 at least."""
+    flat = x.reshape(-1)
+    return flat.float() if x.dtype in (torch.float16, torch.bfloat16) else flat
 
 
 def step_natural(
