@@ -106,7 +106,7 @@ def train(model: gi.FlowMap, name: str, target: float) -> None:
     weights = sum(p.numel() for p in model.parameters())
     print(
         f"{name}, {weights} weights: loss {PUBLISHED * history.losses[-1]:.1e}, on fresh pairs {reached:.1e},"
-        f" in {history.steps} steps and {seconds:.0f} s of processor time; error of a step relative to the step:"
+        f" in {history.steps} steps and {seconds:.0f} CPU-s; error of a step relative to the step:"
         f" fast {q1:.0e} {p1:.0e}, slow {q2:.1%} {p2:.1%}"
     )
 
