@@ -97,9 +97,9 @@ class Training:
         return value if math.isfinite(value) else math.inf
 
 
-def natural(structure: str, variant: str) -> Make:
+def natural(structure: str, variant: str, **options: Any) -> Make:
     return lambda model, rate: StructuredNaturalGradient(
-        model, lr=rate, structure=structure, variant=variant, interval=INTERVAL
+        model, lr=rate, structure=structure, variant=variant, interval=INTERVAL, **options
     )
 
 
@@ -182,6 +182,8 @@ def compare_losses(figures: dict[str, float], data: tuple[Tensor, Tensor]) -> li
     makes: dict[str, tuple[Make, tuple[float, ...]]] = {
         "AdamW": (adamw, (1e-3, 3e-3, 1e-2, 3e-2)),
         "ikfac, dense": (natural("dense", "ikfac"), ours),
+        "ikfac, dense, no trust": (natural("dense", "ikfac", trust=None), ours),
+        "ikfac, dense, as published": (natural("dense", "ikfac", trust=None, start="identity"), ours),
         "ingd, dense": (natural("dense", "ingd"), ours),
         **{f"ikfac, {name}": (natural(name, "ikfac"), ours) for name in STRUCTURES if name != "dense"},
     }
@@ -190,10 +192,11 @@ def compare_losses(figures: dict[str, float], data: tuple[Tensor, Tensor]) -> li
     for name, (make, rates) in makes.items():
         rate, means = losses(make, rates, data)
         for step, mean in zip(SHOWN, means):
-            figures[f"loss after {step}: {name}"] = float(f"{mean:.3g}")
+            if math.isfinite(mean):
+                figures[f"loss after {step}: {name}"] = float(f"{mean:.3g}")
         print(f"  {name:28s} {'  '.join(f'{mean:8.5f}' for mean in means)}   lr {rate:g}", flush=True)
     last = f"loss after {STEPS}: "
-    found = figures[last + "ikfac, dense"]
+    found = figures.get(last + "ikfac, dense", math.inf)
     bounds = {
         "the goal": LOSS,
         **{x: figures[last + x] for x in ("AdamW", "singd, ikfac, dense") if last + x in figures},
