@@ -13,7 +13,7 @@ from torch import Tensor
 State = TypeVar("State")
 Slope = TypeVar("Slope")
 
-GROWTH, CUT, LEAST, MEMORY = 1.25, 0.5, 1e-9, 10
+GROWTH, CUT, LEAST, MEMORY, ENOUGH = 1.25, 0.5, 1e-9, 10, 1e-4
 
 
 class Limits(NamedTuple):
@@ -48,12 +48,14 @@ class Seen(NamedTuple, Generic[Slope]):
         norm: Length of its gradient.
         slope: What a step needs.
         verdict: A status that ends the run there, or None.
+        error: Standard error of the loss, if it is an average over draws.
     """
 
     value: float
     norm: float
     slope: Slope
     verdict: str | None = None
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,7 @@ def descend(
         if found.verdict is not None or not (finite or limits.backtrack):
             status = found.verdict or "diverged"
             break
-        slack = limits.rounding * max(1.0, abs(seen.value))
-        if limits.backtrack and not (finite and found.value <= max(values[-MEMORY:]) + slack):
+        if limits.backtrack and not (finite and _good(found, seen, max(values[-MEMORY:]), share, limits)):
             values.append(seen.value)
             state, share = rest(state), CUT * share
             if share < LEAST:
@@ -129,3 +130,11 @@ def descend(
         best, status = (state, seen), "gradient"
     path = torch.tensor(values, dtype=torch.float64)
     return Run(best[0], best[1].value, path, best[1].norm, status)
+
+
+def _good(found: Seen[Slope], seen: Seen[Slope], worst: float, share: float, limits: Limits) -> bool:
+    """Whether a step is kept: the loss falls below the last ones, or where it is not exact, the gradient."""
+    rounding = limits.rounding * max(1.0, abs(worst))
+    if found.value <= worst - ENOUGH * share * seen.norm**2 + rounding:
+        return True
+    return found.value <= worst + seen.error and found.norm < seen.norm

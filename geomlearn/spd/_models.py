@@ -22,11 +22,14 @@ class Expectation(NamedTuple):
         value: E[f], shape ().
         slope: A^-1 E[f'], shape (n,).
         curvature: A^-1 E[f''] A^-T, shape (n, n).
+        error: Standard error of the value where it is an average over draws, shape (), else 0. Increases of
+            the loss within it are not taken for a failed step.
     """
 
     value: Tensor
     slope: Tensor
     curvature: Tensor
+    error: Tensor | float = 0.0
 
 
 class PosteriorModel(ABC):
@@ -219,21 +222,30 @@ class LogDensity(PosteriorModel):
         def minus(w: Tensor) -> Tensor:
             return -log_density(w)
 
-        self._slope = torch.func.vmap(torch.func.grad_and_value(minus))
-        self._hessian = torch.func.vmap(torch.func.jacrev(torch.func.grad(minus)))
+        slopes = torch.func.vmap(torch.func.grad_and_value(minus))
+
+        def averages(mean: Tensor, offsets: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            gradient, value = slopes(mean + offsets)
+            return gradient.mean(0), (gradient, value)
+
+        self._averages = averages
+        self._curved = torch.func.jacrev(averages, has_aux=True)
 
     def expectation(self, mean: Tensor, factor: Tensor) -> Expectation:
         """Average minus the log-density over a Gaussian, see ``PosteriorModel``."""
-        w = mean + torch.linalg.solve_ex(factor.mT, self.draws.mT)[0].mT
-        gradient, value = self._slope(w)
-        slope = torch.linalg.solve_ex(factor, gradient.mT)[0]
+        offsets = torch.linalg.solve_ex(factor.mT, self.draws.mT)[0].mT
         if self.curvature == "gradient":
-            product = slope @ self.draws / len(w)
+            _, (gradient, value) = self._averages(mean, offsets)
+            slope = torch.linalg.solve_ex(factor, gradient.mT)[0]
+            product = slope @ self.draws / len(offsets)
             curvature = 0.5 * (product + product.mT)
         else:
-            half = torch.linalg.solve_ex(factor, self._hessian(w).mean(0))[0]
+            hessian, (gradient, value) = self._curved(mean, offsets)
+            slope = torch.linalg.solve_ex(factor, gradient.mT)[0]
+            half = torch.linalg.solve_ex(factor, hessian)[0]
             curvature = torch.linalg.solve_ex(factor, half.mT)[0]
-        return Expectation(value.mean(), slope.mean(-1), curvature)
+        error = value.std() / len(value) ** 0.5
+        return Expectation(value.mean(), slope.mean(-1), curvature, error)
 
 
 def _precision(prior: float | ArrayLike | Tensor, n: int) -> Tensor:

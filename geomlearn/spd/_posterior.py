@@ -185,7 +185,8 @@ def fit_gaussian_posterior(
 def _run(model: PosteriorModel, rule: SPDRule, first: GaussianState, limits: Limits) -> GaussianPosterior:
     def see(state: GaussianState) -> Seen[Expectation]:
         seen = model.expectation(state.mean, state.factor)
-        return Seen(float(seen.value - _entropy(state.factor)), _norm(rule, seen, state), seen)
+        value = float(seen.value - _entropy(state.factor))
+        return Seen(value, _norm(rule, seen, state), seen, error=float(seen.error))
 
     def step(share: float, state: GaussianState, seen: Expectation) -> GaussianState:
         return posterior_step(rule, state, seen, share)

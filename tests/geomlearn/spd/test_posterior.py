@@ -20,9 +20,11 @@ from geomlearn.spd import (
 )
 
 
-def target(n: int = 10) -> Tensor:
-    X = torch.randn(40, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return X.mT @ X / 40 + 0.1 * torch.eye(n, dtype=torch.float64)
+def target() -> tuple[GeneralisedLinearModel, Tensor]:
+    """A Gaussian posterior with mean 0 and precision X^T X / 40 + I / 10, and that precision."""
+    X = torch.randn(40, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    model = GeneralisedLinearModel(X / 40**0.5, torch.zeros(40), "gaussian", prior_precision=0.1)
+    return model, X.mT @ X / 40 + 0.1 * torch.eye(10, dtype=torch.float64)
 
 
 def divergence(precision: Tensor, of: Tensor) -> float:
@@ -35,8 +37,7 @@ def divergence(precision: Tensor, of: Tensor) -> float:
     ("structure", "expected"), [("full", 0), ("lower", 0), ("upper", 0), ("diagonal", 0.3758)]
 )
 def test_gaussian_targets_are_found_up_to_the_structure(structure: str, expected: float) -> None:
-    P = target()
-    model = LogDensity(lambda w: -0.5 * w @ P @ w, 10)
+    model, P = target()
     fit = fit_gaussian_posterior(
         model,
         structure,
@@ -51,7 +52,7 @@ def test_gaussian_targets_are_found_up_to_the_structure(structure: str, expected
     assert kl == pytest.approx(expected, abs=5e-5 if expected else 1e-13)
     if expected:
         torch.testing.assert_close(fit.precision.diagonal(), P.diagonal(), rtol=1e-13, atol=1e-13)
-    evidence = 0.5 * (10 * math.log(2 * math.pi) - float(torch.linalg.slogdet(P)[1]))
+    evidence = 0.5 * (10 * math.log(0.1) - 40 * math.log(2 * math.pi) - float(torch.linalg.slogdet(P)[1]))
     assert fit.elbo == pytest.approx(evidence - kl, abs=1e-10)
 
 
