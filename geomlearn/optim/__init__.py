@@ -18,7 +18,13 @@ from ._levenberg_marquardt import LevenbergMarquardt
 from ._levenberg_marquardt_core import Iteration, NonFiniteResidualError
 from ._levenberg_marquardt_function import LeastSquaresResult, levenberg_marquardt
 from ._manifold_parameter import ManifoldParameter
-from ._natural_gradient import KroneckerRule, LayerSpectrum, StructuredNaturalGradient, StructureFit, structure_fit
+from ._natural_gradient import (
+    KroneckerRule,
+    LayerSpectrum,
+    StructuredNaturalGradient,
+    StructureFit,
+    structure_fit,
+)
 from ._riemannian_adam import RiemannianAdam
 from ._riemannian_sgd import RiemannianSGD
 from ._spd_core import SPDState, spd_matrix, spd_start, spd_step
