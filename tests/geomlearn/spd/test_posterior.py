@@ -146,7 +146,7 @@ def test_averages_are_those_of_many_draws(family: str) -> None:
         float(names[family](x @ w).log_prob(model.targets).sum() + prior.log_prob(w))
     )
     drawn = LogDensity(log_density, 3, draws=20_000)
-    for exact, sampled in zip(model.expectation(mean, A), drawn.expectation(mean, A), strict=True):
+    for exact, sampled in zip(model.expectation(mean, A)[:3], drawn.expectation(mean, A)[:3], strict=True):
         torch.testing.assert_close(exact, sampled, rtol=5e-3, atol=5e-3)
     curved = LogDensity(log_density, 3, draws=200_000, curvature="gradient").expectation(mean, A)
     torch.testing.assert_close(curved.curvature, model.expectation(mean, A).curvature, rtol=0.02, atol=0.02)
