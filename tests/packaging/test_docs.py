@@ -113,7 +113,7 @@ def program(file: Path) -> str:
 )
 def test_a_page_runs_from_top_to_bottom(file: str, tmp_path: Path) -> None:
     code = program(ROOT / file)
-    assert re.search(r"\b(rollout|certify|to_onnx|step|lie\.\w+(\(\d+\))?\.exp)\(", code)
+    assert re.search(r"\b(rollout|certify|to_onnx|step|fit_\w+|lie\.\w+(\(\d+\))?\.exp)\(", code)
     for needed in re.findall(r"^import (onnx\w+)", code, re.MULTILINE):
         pytest.importorskip(needed, reason="needs the extra onnx")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
