@@ -151,5 +151,6 @@ def test_named_parameters_and_closures() -> None:
         value.backward()
         return value
 
-    values = [float(optimizer.step(closure).detach()) for _ in range(12)]
+    given: Any = closure
+    values = [float(torch.as_tensor(optimizer.step(given)).detach()) for _ in range(12)]
     assert values[-1] < values[0]

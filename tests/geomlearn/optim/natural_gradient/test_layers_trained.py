@@ -236,7 +236,8 @@ def test_layers_that_are_unfrozen_later_join_with_their_curvature() -> None:
     assert [group["method"] for group in optimizer.param_groups] == ["natural", "natural"]
     train(model, optimizer, range(2, 4))
     assert off(weights(model[0]), frozen) > 1e-4
-    assert "K" in optimizer.state[model[0].weight]
+    first: Any = model[0]
+    assert "K" in optimizer.state[first.weight]
     assert "    0: linear, full(6) x full(7)" in repr(optimizer)
 
 

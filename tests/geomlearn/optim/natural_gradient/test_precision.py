@@ -204,7 +204,8 @@ def test_autocast_trains_as_float32_does(scaled: bool) -> None:
                 scaler.scale(loss).backward()
             scaler.step(optimizer)
             scaler.update()
-        state: dict[str, Any] = optimizer.state[model[0].weight]
+        first: Any = model[0]
+        state: dict[str, Any] = optimizer.state[first.weight]
         assert state["K"].dtype == state["momentum_buffer"].dtype == torch.float32
         losses[name] = float(loss.detach())
     assert losses["float32"] < 0.3
@@ -227,8 +228,9 @@ def test_a_backward_pass_under_autocast_sums_in_float32() -> None:
         if not inside:
             loss.backward()
         found.append(optimizer._curvature.sums[optimizer.layers[0]].K)
-    assert found[0] is not None
-    assert found[1] is not None
-    assert torch.equal(*found)
+    one, other = found
+    assert one is not None
+    assert other is not None
+    assert torch.equal(one, other)
     a = torch.cat((x.double(), torch.ones(32, 1).double()), 1)
-    assert off(found[1].double().view(6, 6), a.T @ a) < 1e-6
+    assert off(other.double().view(6, 6), a.T @ a) < 1e-6

@@ -165,7 +165,8 @@ def test_a_weight_that_is_used_otherwise_is_reported_once() -> None:
         x, labels = batch(0)
         optimizer.zero_grad()
         with optimizer.curvature():
-            hidden = torch.tanh(x @ model[0].weight.T + model[0].bias)
+            first: Any = model[0]
+            hidden = torch.tanh(x @ first.weight.T + first.bias)
             F.cross_entropy(model[2](hidden), labels).backward()
         optimizer.step()
 
@@ -188,7 +189,8 @@ def test_a_closure_is_run_in_the_scope() -> None:
         loss.backward()
         return loss
 
-    value = optimizer.step(closure)
+    given: Any = closure
+    value: Any = optimizer.step(given)
     with torch.no_grad():
         assert torch.equal(value.detach(), loss_of(perceptron()))
     assert torch.equal(weights(model), reference()[0])
@@ -243,7 +245,7 @@ def test_activations_may_work_in_place() -> None:
 
 def test_a_compiled_model_is_seen() -> None:
     model, plain = perceptron(), perceptron()
-    compiled = torch.compile(model, backend="eager")
+    compiled: Any = torch.compile(model, backend="eager")
     optimizer, other = optimizer_of(compiled, interval=3), optimizer_of(plain, interval=3)
     train(compiled, optimizer, range(7))
     train(plain, other, range(7))

@@ -91,7 +91,8 @@ def test_the_state_keeps_the_precision_of_factors() -> None:
     train(model, optimizer, range(3))
     twin = optimizer_of(model)
     twin.load_state_dict(through_file(optimizer.state_dict()))
-    state = twin.state[model[0].weight]
+    first: Any = model[0]
+    state = twin.state[first.weight]
     assert state["K"].dtype == state["C"].dtype == torch.float32
     assert state["momentum_buffer"].dtype == torch.bfloat16
     assert torch.equal(factors(twin), factors(optimizer))
