@@ -133,8 +133,8 @@ chosen = {
     structure: min((choices[structure, components] for components in range(1, 7)), key=criterion)
     for structure in ("full", "diagonal")
 }
-figure, panels = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
-panels[0].plot(*flat.mT, ".", color="#b9c0cc", ms=2, zorder=0)
+figure, panels = plt.subplots(1, 3, figsize=(12.5, 5.1), layout="constrained")
+panels[0].plot(*flat[::2].mT, ".", color="#b9c0cc", ms=2, zorder=0)
 for color, (structure, fit) in zip(plotting.PALETTE, chosen.items()):
     for mean, covariance in zip(fit.means, fit.covariances):
         values, vectors = torch.linalg.eigh(covariance)

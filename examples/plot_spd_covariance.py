@@ -147,4 +147,4 @@ for color, (name, counts_found) in zip(colors, iterations.items()):
     panels[2].plot([], [], color=color, label=name)
 panels[2].set(xlabel="rate", ylabel="iterations", title="no mark: more than 300", ylim=(0, 320))
 panels[2].legend()
-figure.savefig(arguments.figure, dpi=95)
+figure.savefig(arguments.figure, dpi=97)

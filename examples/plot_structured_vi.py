@@ -148,4 +148,4 @@ for color, (name, fit) in zip(plotting.PALETTE[:4:3], bows.items()):
     panels[2].plot([], [], color=color, label=name)
 panels[2].set(title="a bent density, two deviations", xlabel="$w_0$", ylabel="$w_1$")
 panels[2].legend(loc="upper left")
-figure.savefig(arguments.figure, dpi=95)
+figure.savefig(arguments.figure, dpi=97)
