@@ -225,9 +225,8 @@ class LayeredOptimizer(Optimizer):
         for layer, structure in zip(layers, structures_of(layers).values(), strict=True):
             if layer.weight.parameter in held:
                 lines.append(f"    {layer.name or '(model)'}: {layer.kind}, {structure}")
-        lines.append("  AdamW:")
-        for other in self.others:
-            if other.parameter in held and other.parameter not in curved:
-                lines.append(f"    {other.name}: {other.reason}")
+        others = [x for x in self.others if x.parameter in held and x.parameter not in curved]
+        lines.append("  AdamW:" if others else "  AdamW: nothing")
+        lines += [f"    {other.name}: {other.reason}" for other in others]
         lines += [f"  group {number}: {described(group)}" for number, group in enumerate(self.param_groups)]
         return "\n".join([*lines, ")"])
