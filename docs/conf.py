@@ -51,7 +51,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["auto_examples"],
     # Scripts that train for minutes are shown as they are, with a picture of docs/_static where there is one.
     "filename_pattern": r"/plot_(fput|groups|long_run|orthogonal|pendulum_chain|wide_steps|work_precision)",
-    "ignore_pattern": r"__init__\.py|/_",
+    "ignore_pattern": r"^_",
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
