@@ -31,20 +31,21 @@ class StructuredNaturalGradient(LayeredOptimizer):
 
     A layer with weight gradient G (d_o, d_i), the bias as its last column, is stepped along
 
-        C C^T G K K^T,    with (K K^T)^-1 near the second moment U of the layer's inputs plus damping, and
-                          (C C^T)^-1 near that of the gradients of the samples' losses by its outputs:
+        C C^T G K K^T,
 
-    the factors K and C, of a structure each, move by K <- K h(N), multiplicatively, so that they stay
-    invertible in any precision (see ``KroneckerRule``). The curvature is that of the labels in the data, the
-    empirical Fisher matrix. Momentum and weight decay follow the preconditioning.
+    with (K K^T)^-1 near the second moment U of the layer's inputs plus damping, and (C C^T)^-1 near that of
+    the gradients of the samples' losses by its outputs. The factors K and C, of a structure each, move by
+    K <- K h(N), multiplicatively, so that they stay invertible in any precision (see ``KroneckerRule``). The
+    curvature is that of the labels in the data, the empirical Fisher matrix. Momentum and weight decay follow
+    the preconditioning.
 
-    Curvature is read from the calls of layers in a scope,
+    Curvature is read from the calls of layers in a scope::
 
         with optimizer.curvature():
             loss(model(x), y).backward()
         optimizer.step()
 
-    which does something on every ``interval``-th step only; backward passes outside of it, and
+    The scope does something on every ``interval``-th step only; backward passes outside of it, and
     ``torch.autograd.grad`` in it, leave no trace. All parameters are trained: those of layers without
     curvature by AdamW, in the same step, in groups of their own; ``print(optimizer)`` lists both.
 
