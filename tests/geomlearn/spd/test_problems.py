@@ -44,7 +44,18 @@ def best(problem: SPDProblem, **options) -> int:
 
 @pytest.mark.parametrize(
     ("n", "method", "expected"),
-    [(20, "exp", 142), (20, "h2", 142), (20, "lower", 141), (20, "still", 34), (60, "still", 38)],
+    [
+        (20, "exp", 142),
+        (20, "h2", 142),
+        (20, "h1", 142),
+        (20, "lower", 141),
+        (20, "still", 34),
+        (60, "exp", 138),
+        (60, "h2", 138),
+        (60, "h1", 138),
+        (60, "lower", 140),
+        (60, "still", 38),
+    ],
 )
 def test_iterations_for_nearness(n: int, method: str, expected: int) -> None:
     assert best(drawn(MetricNearness, n, 10), **METHODS[method]) == expected
@@ -59,7 +70,10 @@ def test_iterations_for_nearness(n: int, method: str, expected: int) -> None:
         (20, 10, "lower", 112),
         (20, 10, "still", 4),
         (60, 10, "h2", 93),
+        (60, 10, "exp", 93),
+        (60, 10, "lower", 112),
         (60, 10, "still", 4),
+        (60, 1000, "exp", 132),
         (60, 1000, "h2", 133),
         (60, 1000, "lower", 145),
         (60, 1000, "still", 78),
